@@ -1,0 +1,58 @@
+# Two commands do everything, set-up included: `make demo` and `make test`.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := $(CURDIR)/.venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# DVC and the stages' commands find `canon`, `dvc` and `python` here.
+RUN := PATH="$(BIN):$$PATH" VIRTUAL_ENV="$(VENV)"
+WORKERS ?= 2
+
+.PHONY: help demo test soak lint check render lock bench clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/'
+
+$(READY): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "make: Python 3.11 to 3.13 is needed, '$(PYTHON)' is $$($(PYTHON) --version 2>&1); say PYTHON=python3.11" >&2; exit 1; }
+	@echo "make: installing into .venv, once" >&2
+	@$(PYTHON) -m venv --clear $(VENV)
+	@awk '/^uv==/ { part = 1 } part { print } part && !/\\$$/ { exit }' requirements-dev.lock > $(VENV)/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
+	@# uv is quick and compiles the bytecode; pip, which reads more configuration, is the way out where it fails
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements-dev.lock || \
+	  env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY)  ## run the reference pipeline, show its metrics and where to look
+	@$(RUN) sh scripts/demo.sh
+
+test: $(READY)  ## all tests but the long ones
+	@$(RUN) python -m pytest -m "not soak and not root" -n $(WORKERS) --dist loadfile $(ARGS)
+
+soak: $(READY)  ## what is too long for `make test`: more rounds, the oldest DVC, other Pythons
+	@$(RUN) python -m pytest -m soak --timeout 3600 $(ARGS)
+	@$(RUN) sh scripts/soak.sh
+
+lint: $(READY)  ## ruff, mypy
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+
+check: $(READY)  ## what is generated is current, nothing is undeclared
+	@$(RUN) canon check
+
+render: $(READY)  ## write what is generated
+	@$(RUN) canon render
+	@$(RUN) canon schema > pipelines/pipeline.schema.json
+
+bench: $(READY)  ## ratios of whole commands, in one run
+	@$(RUN) python bench/compile_speed.py
+
+lock: $(READY)  ## resolve the locks anew
+	@$(RUN) sh scripts/lock.sh
+
+clean:  ## remove the environment
+	@rm -rf $(VENV)

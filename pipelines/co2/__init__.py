@@ -1,0 +1,1 @@
+"""Forecast atmospheric CO2 at Mauna Loa: prepare, train, evaluate."""

@@ -1,0 +1,73 @@
+"""The command `canon`: commands forward, errors become exit codes here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from canon import __version__
+from canon.cli.console import say
+from canon.model.errors import CanonError
+
+app = typer.Typer(
+    name="canon",
+    help="GitOps for machine learning: one declaration, run by DVC and Argo, recorded in MLflow.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:  # noqa: FBT001  typer's callback
+    if value:
+        typer.echo(f"canon {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,  # noqa: FBT002  an option
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,  # noqa: FBT002  an option
+) -> None:
+    """Options before the command."""
+    del version
+    if debug:
+        os.environ["CANON_DEBUG"] = "1"
+
+
+def _register() -> None:
+    from canon.cli import data, experiment, files, results
+
+    for module in (files, data, results, experiment):
+        module.register(app)
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 a problem in the project or a failed stage, 2 wrong usage, 130 interrupted."""
+    _register()
+    try:
+        app(standalone_mode=True)
+    except CanonError as error:
+        if os.environ.get("CANON_DEBUG"):
+            raise
+        say(f"canon: {error}" if "\n" not in str(error) else f"canon:\n{error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        say("canon: interrupted")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+    except OSError as error:
+        if os.environ.get("CANON_DEBUG"):
+            raise
+        say(f"canon: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

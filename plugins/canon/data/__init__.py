@@ -1,0 +1,1 @@
+"""Data: the content of sources is pinned, brought and verified."""

@@ -1,0 +1,7 @@
+"""Where datasets come from: local paths, s3://, http(s)://. One reader a URI, all I/O through `SourceReader`."""
+
+from __future__ import annotations
+
+from canon.data.sources.reader import SourceFile, SourceReader, open_source
+
+__all__ = ["SourceFile", "SourceReader", "open_source"]

@@ -1,0 +1,121 @@
+"""A workspace's result as a DVC experiment, by plain Git: no data is needed, and nothing of the checkout changes.
+
+DVC keeps an experiment as a commit on ``refs/exps/<2 hex>/<38 hex>/<name>`` whose parent is the baseline
+(dvc/repo/experiments/refs.py); list, show, push, pull, apply, branch and gc work on it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from canon.git import head_commit, run_git
+from canon.model.errors import CanonError
+
+NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A saved experiment. ``created`` is False when the same content was there already."""
+
+    name: str
+    ref: str
+    commit: str
+    baseline: str
+    created: bool
+
+
+def experiment_ref(baseline: str, name: str) -> str:
+    """The ref that DVC looks for an experiment on ``baseline`` under."""
+    return f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}"
+
+
+def save_experiment(root: Path, name: str, *, result: str, generated: Iterable[str], force: bool = False, dry_run: bool = False) -> Experiment:
+    """Write the checkout's tracked changes and ``generated`` (paths DVC and Canon wrote, tracked or not) as an experiment.
+
+    ``result`` becomes the commit's trailer `Canon-Result`. Index, branches and files of the checkout stay as they are.
+    Raises CanonError without a commit to start from, for a bad name, and for another experiment of that name.
+    """
+    if not NAME.match(name) or name.endswith((".lock", ".")) or ".." in name:
+        raise CanonError(f"{name!r} is no name of an experiment; use letters, digits, `.`, `_` and `-`")
+    baseline = head_commit(root)
+    if baseline is None:
+        raise CanonError(f"{root} has no commit yet that an experiment could start from; commit first")
+    ref = experiment_ref(baseline, name)
+    tree = _write_tree(root, generated)
+    old = _ref_commit(root, ref)
+    if old is not None:
+        if run_git(root, "rev-parse", f"{old}^{{tree}}").decode().strip() == tree:
+            return Experiment(name, ref, old, baseline, created=False)
+        if not force:
+            raise CanonError(f"there is another experiment `{name}` on {baseline[:12]}; give another --name, or replace it with --force")
+    if dry_run:
+        return Experiment(name, ref, "", baseline, created=True)
+    message = f"canon: experiment {name}\n\nCanon-Result: {result}\n"
+    commit = run_git(root, *_identity(root), "commit-tree", tree, "-p", baseline, "-F", "-", stdin=message.encode()).decode().strip()
+    run_git(root, "update-ref", "-m", f"canon: experiment {name}", ref, commit, old or "0" * len(commit))
+    return Experiment(name, ref, commit, baseline, created=True)
+
+
+def _ref_commit(root: Path, ref: str) -> str | None:
+    try:
+        return run_git(root, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").decode().strip() or None
+    except CanonError:
+        return None
+
+
+def _identity(root: Path) -> tuple[str, ...]:
+    """The committer's identity; machines without one (pods, CI) commit as Canon."""
+    try:
+        run_git(root, "var", "GIT_COMMITTER_IDENT")
+    except CanonError:
+        return ("-c", "user.name=canon", "-c", "user.email=canon@localhost")
+    return ()
+
+
+def _write_tree(root: Path, generated: Iterable[str]) -> str:
+    folder = Path(tempfile.mkdtemp(prefix="canon-git-"))
+    try:
+        index = Path(os.fsdecode(run_git(root, "rev-parse", "--path-format=absolute", "--git-path", "index").strip()))
+        if index.exists():
+            shutil.copyfile(index, folder / "index")
+        env = {"GIT_INDEX_FILE": str(folder / "index")}
+        if not index.exists():
+            run_git(root, "read-tree", "HEAD", env=env)
+        run_git(root, "add", "--update", "--", ".", env=env)
+        present = sorted({path for path in generated if (root / path).is_file()})
+        if present:
+            run_git(root, "add", "--force", "--", *present, env={**env, "GIT_LITERAL_PATHSPECS": "1"})
+        return run_git(root, "write-tree", env=env).decode().strip()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def add_worktree(root: Path, into: Path, cache: Path) -> None:
+    """Make ``into`` a checkout of HEAD of its own, with its own DVC state and the same cache. Raises CanonError."""
+    if into.exists() and any(into.iterdir()):
+        raise CanonError(f"{into} is there already and not empty; give another folder, or remove it (`git worktree remove {into}`)")
+    if head_commit(root) is None:
+        raise CanonError(f"{root} has no commit yet to check out; commit first")
+    run_git(root, "worktree", "add", "--detach", "--quiet", str(into), "HEAD")
+    local = root / ".dvc" / "config.local"
+    text = local.read_text() if local.exists() else ""
+    target = into / ".dvc" / "config.local"
+    target.parent.mkdir(exist_ok=True)
+    target.touch(mode=0o600)
+    target.write_text(_with_cache(text, cache))
+
+
+def _with_cache(text: str, cache: Path) -> str:
+    """DVC's own configuration text (configobj) with the cache's folder set."""
+    from configobj import ConfigObj
+
+    config = ConfigObj(text.splitlines(), list_values=False)
+    config.setdefault("cache", {})["dir"] = str(cache)
+    return "\n".join(config.write()) + "\n"

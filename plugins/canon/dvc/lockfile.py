@@ -1,0 +1,41 @@
+"""dvc.lock, schema 2.0 (dvc/schema.py, dvc/stage/serialize.py), without DVC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from canon.model.errors import CanonError
+from canon.output.yaml import load_yaml
+
+SCHEMA = "2.0"
+
+
+def load_lockfile(text: str, name: str) -> dict[str, dict[str, Any]]:
+    """Return stage → entry of a dvc.lock; ``name`` stands for the file in messages.
+
+    Raises CanonError for another schema, or another shape than DVC writes.
+    """
+    data = load_yaml(text, name)
+    if data is None:
+        return {}
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        found = data.get("schema") if isinstance(data, dict) else None
+        raise CanonError(f"{name} has the schema {found!r}, known is {SCHEMA!r}; write it anew with DVC 3 (`dvc commit`)")
+    stages = data.get("stages") or {}
+    if not isinstance(stages, dict) or not all(_is_entry(entry) for entry in stages.values()):
+        raise CanonError(f"{name} does not have the shape that DVC writes; restore it with `git checkout {name}`, or run `dvc repro`")
+    return dict(stages)
+
+
+def _is_entry(entry: object) -> bool:
+    return (
+        isinstance(entry, Mapping)
+        and isinstance(entry.get("cmd"), str | list)
+        and isinstance(entry.get("params") or {}, Mapping)
+        and all(isinstance(values, Mapping) for values in (entry.get("params") or {}).values())
+        and all(
+            isinstance(entry.get(key) or [], list) and all(isinstance(item, Mapping) and isinstance(item.get("path"), str) for item in entry.get(key) or [])
+            for key in ("deps", "outs")
+        )
+    )

@@ -1,0 +1,70 @@
+"""Where the files of an out lie on this machine: in DVC's cache, found by hash, or in the workspace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from canon.dvc.hashes import hash_file
+from canon.model.errors import CanonError
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One file of an out: its path below the out (``""`` for the out itself), its md5, and where its bytes are."""
+
+    relpath: str
+    md5: str
+    path: Path
+
+
+def cache_folder(root: Path) -> Path:
+    """Folder of DVC's local cache for the checkout at ``root``, by DVC's own configuration. Raises CanonError."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        repo = Repo(str(root))
+    except DvcException as error:
+        raise CanonError(f"{root} is no DVC repository ({error}); run `dvc init` there") from None
+    with repo:
+        return Path(repo.cache.local.path)
+
+
+def object_path(cache: Path, md5: str) -> Path:
+    """Path of an object in DVC's cache (``files/md5`` is the layout of DVC 3)."""
+    return cache / md5[:2] / md5[2:]
+
+
+def stored_files(out: Mapping[str, Any], cache: Path, workspace: Path | None) -> Iterator[StoredFile]:
+    """Yield every file of an out of a lock entry; ``workspace`` is where the out lies in the checkout, if it is to be used.
+
+    Raises CanonError for a file that is neither in the cache nor, unchanged, in the workspace.
+    """
+    md5 = str(out["md5"])
+    if not md5.endswith(".dir"):
+        yield StoredFile("", md5, _locate(str(out["path"]), md5, cache, workspace))
+        return
+    listing = _locate(f"{out['path']} (its list of files)", md5, cache, None)
+    try:
+        members = json.loads(listing.read_bytes())
+        pairs = [(str(member["relpath"]), str(member["md5"])) for member in members]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CanonError(f"{listing} is no list of files in DVC's format ({error}); remove it and run `dvc fetch`") from None
+    for relpath, member in pairs:
+        pure = PurePosixPath(relpath)
+        if pure.is_absolute() or ".." in pure.parts:
+            raise CanonError(f"{listing} names a file outside of its folder: {relpath!r}; whoever wrote that object is not to be trusted")
+        yield StoredFile(relpath, member, _locate(f"{out['path']}/{relpath}", member, cache, workspace / relpath if workspace else None))
+
+
+def _locate(name: str, md5: str, cache: Path, workspace: Path | None) -> Path:
+    path = object_path(cache, md5)
+    if path.is_file():
+        return path
+    if workspace is not None and workspace.is_file() and hash_file(workspace) == md5:
+        return workspace
+    raise CanonError(f"{name} (md5 {md5[:12]}) is not in DVC's cache at {cache}; run `dvc fetch`, or `dvc repro`")

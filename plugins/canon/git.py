@@ -1,0 +1,282 @@
+"""Git, through its own command line: what is tracked, what is changed, which source tree a commit or a checkout has."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from canon.model.errors import CanonError
+from canon.model.tree import TreeEntry, is_source, source_tree
+
+MAX_PATCH = 10 * 1024 * 1024
+"""Largest patch of a dirty run, in bytes."""
+MAX_CHANGED = 64 * 1024 * 1024
+"""Changed and untracked files of more bytes than this are not hashed: they are data that nobody ignored."""
+MAX_CANDIDATES = 1000
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+_SOURCE_PATHS = (".", ":(exclude)argo", ":(exclude,glob)**/dvc.lock", ":(exclude,glob)**/.gitignore")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """Where a result was made. ``commit`` is None before the first commit, ``branch`` on a detached HEAD.
+
+    ``tree`` is None when too much lies in the checkout that is neither committed nor ignored (``note`` says so then).
+    """
+
+    commit: str | None
+    branch: str | None
+    url: str | None
+    tree: str | None
+    dirty: bool
+    patch: bytes
+    note: str = ""
+
+
+def run_git(root: Path, *arguments: str, env: Mapping[str, str] | None = None, stdin: bytes | None = None) -> bytes:
+    """Return the standard output of a git command. Raises CanonError with git's own words when it fails."""
+    import git
+
+    try:
+        kwargs = {} if stdin is None else {"istream": _as_file(stdin)}
+        output = git.Git(root).execute(
+            ["git", *arguments], env={"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(env or {})},
+            stdout_as_string=False, strip_newline_in_stdout=False, **kwargs,
+        )  # fmt: skip
+    except git.GitCommandNotFound:
+        raise CanonError("git is not installed, or not on PATH; install it") from None
+    except git.GitCommandError as error:
+        words = re.sub(r"^\s*stderr: '|'$", "", str(error.stderr).strip())
+        raise CanonError(f"git {arguments[0]} failed in {root}: {clean_urls(words)}") from None
+    return output if isinstance(output, bytes) else bytes(output)
+
+
+def _as_file(content: bytes):  # noqa: ANN202  a file that the process reads and that goes away by itself
+    file = tempfile.TemporaryFile()  # noqa: SIM115
+    file.write(content)
+    file.seek(0)
+    return file
+
+
+def _try_git(root: Path, *arguments: str) -> str | None:
+    try:
+        return run_git(root, *arguments).decode("utf-8", "surrogateescape").strip()
+    except CanonError:
+        return None
+
+
+def clean_url(url: str) -> str:
+    """Return a remote's URL without credentials, query and fragment; ``git@host:path`` stays as it is."""
+    if "://" not in url:
+        return url.split("@", 1)[-1] if re.match(r"[^/@:]+:[^/@]+@", url) else url
+    parts = urlsplit(url)
+    host = parts.netloc.rsplit("@", 1)[-1]
+    if "@" in parts.netloc and parts.scheme.endswith("ssh"):
+        host = parts.netloc.rsplit("@", 1)[0].split(":", 1)[0] + "@" + host
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def clean_urls(text: str) -> str:
+    """Return a text with the credentials taken out of every URL in it."""
+    return re.sub(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s'\"]*@", r"\1", text)
+
+
+def check_repository(root: Path) -> None:
+    """Raise CanonError unless ``root`` is the top folder of a Git checkout."""
+    top = _try_git(root, "rev-parse", "--show-toplevel")
+    if top is None:
+        words = ""
+        try:
+            run_git(root, "rev-parse", "--show-toplevel")
+        except CanonError as error:
+            words = str(error)
+        if "dubious ownership" in words:
+            raise CanonError(f"git does not trust {root}: it belongs to another user; run `git config --global --add safe.directory {root}`")
+        raise CanonError(f"{root} is not in a Git repository; run `git init` there, and commit")
+    if Path(top).resolve() != root.resolve():
+        raise CanonError(f"pyproject.toml with [tool.canon] lies in {root}, but the repository begins at {top}; move it there")
+
+
+def head_commit(root: Path) -> str | None:
+    """Hash of the commit that is checked out; None before the first one."""
+    return _try_git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+
+
+def resolve_revision(root: Path, revision: str) -> str:
+    """Return the hash of the commit that a branch, tag, experiment or abbreviated hash names. Raises CanonError."""
+    for name in (revision, f"refs/exps/{revision}"):
+        found = _try_git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        if found:
+            return found.splitlines()[-1]
+    matches = [line for line in (_try_git(root, "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps") or "").splitlines()
+               if line.split(" ")[0].endswith(f"/{revision}")]  # fmt: skip
+    if len(matches) == 1:
+        return matches[0].split(" ")[1]
+    raise CanonError(f"Git knows no commit {revision!r} in {root}; give a branch, a tag, an experiment or a hash (a shallow clone needs `git fetch --unshallow`)")
+
+
+def commit_text(root: Path, commit: str, path: str) -> str | None:
+    """Text of a file in a commit; None when the commit has no such file."""
+    try:
+        return run_git(root, "cat-file", "blob", f"{commit}:{path}").decode()
+    except (CanonError, UnicodeDecodeError):
+        return None
+
+
+def commit_paths(root: Path, commit: str) -> tuple[str, ...]:
+    """Paths of all files of a commit."""
+    return tuple(entry.path for entry in _commit_entries(root, commit))
+
+
+def commit_source_tree(root: Path, commit: str) -> str:
+    """Hash of the source tree of a commit."""
+    return source_tree(_commit_entries(root, commit))
+
+
+def _commit_entries(root: Path, commit: str) -> tuple[TreeEntry, ...]:
+    listing = run_git(root, "ls-tree", "-r", "-z", "--full-tree", commit)
+    return tuple(_entries(listing))
+
+
+def _entries(listing: bytes) -> Iterable[TreeEntry]:
+    for line in listing.split(b"\0"):
+        if line:
+            facts, _, path = line.partition(b"\t")
+            words = facts.decode().split()
+            # ls-tree: mode type oid; ls-files -s: mode oid stage
+            oid = words[2] if len(words[1]) < 40 else words[1]  # noqa: PLR2004  hex digits of SHA-1
+            yield TreeEntry(mode=words[0], oid=oid, path=path.decode("utf-8", "surrogateescape"))
+
+
+def committable_files(root: Path, paths: Collection[str]) -> frozenset[str]:
+    """Return those of ``paths`` under which Git tracks files, or could (they exist and are not ignored)."""
+    inside = [path for path in paths if (root / path).exists()]
+    if not inside or not (root / ".git").exists():
+        return frozenset()
+    literal = {"GIT_LITERAL_PATHSPECS": "1"}
+    listing = run_git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *inside, env=literal)
+    files = [path.decode("utf-8", "surrogateescape") for path in listing.split(b"\0") if path]
+    return frozenset(path for path in inside if any(file == path or file.startswith(path.rstrip("/") + "/") for file in files))
+
+
+def untracked_files(root: Path, paths: Sequence[str]) -> tuple[str, ...]:
+    """Files below ``paths`` that Git neither tracks nor ignores."""
+    if not paths:
+        return ()
+    listing = run_git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *paths, env={"GIT_LITERAL_PATHSPECS": "1"})
+    return tuple(sorted(path.decode("utf-8", "surrogateescape") for path in listing.split(b"\0") if path))
+
+
+def tracked_files(root: Path, pattern: str) -> tuple[str, ...]:
+    """Tracked and untracked, not ignored files that a pathspec matches."""
+    listing = run_git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", pattern)
+    return tuple(sorted({path.decode("utf-8", "surrogateescape") for path in listing.split(b"\0") if path}))
+
+
+def store_root(root: Path) -> Path:
+    """Where a project's own files that are not in Git lie: the main checkout, also for a linked worktree of it."""
+    common = _try_git(root, "rev-parse", "--path-format=absolute", "--git-common-dir")
+    if common and Path(common).name == ".git" and Path(common) != root / ".git":
+        main = Path(common).parent
+        if (main / ".dvc").is_dir():
+            return main
+    return root
+
+
+def load_source_state(root: Path, made: Collection[str] = (), names_from: Path | None = None) -> SourceState:
+    """Return the state of a checkout. ``made``: paths that the pipeline itself writes; alone they make nothing dirty.
+
+    ``names_from`` is the checkout that knows branch and remote, where ``root`` is a temporary copy that does not.
+    Raises CanonError when ``root`` is no checkout.
+    """
+    commit = head_commit(root)
+    named = names_from or root
+    branch = _try_git(named, "symbolic-ref", "--short", "--quiet", "HEAD")
+    state = SourceState(commit=commit, branch=branch, url=remote_url(named), tree=None, dirty=False, patch=b"")
+    changed = _changed_files(root, commit)
+    relevant = [path for path in changed if not any(path == out or path.startswith(f"{out}/") for out in made)]
+    if commit is not None and not relevant:
+        return _with(state, tree=commit_source_tree(root, commit))
+    size = sum(_size(root / path) for path in changed)
+    if size > MAX_CHANGED:
+        note = f"{size >> 20} MiB of files are neither committed nor ignored: neither patch nor tree is recorded; list them in .gitignore, or commit them"
+        return _with(state, dirty=True, note=note)
+    tree, patch = _tree_and_patch(root, commit)
+    if len(patch) > MAX_PATCH:
+        return _with(state, dirty=True, tree=tree, note=f"the patch has {len(patch) >> 20} MiB, more than {MAX_PATCH >> 20}: it is not recorded; commit first")
+    return _with(state, dirty=True, tree=tree, patch=patch)
+
+
+def _with(state: SourceState, *, tree: str | None = None, dirty: bool = False, patch: bytes = b"", note: str = "") -> SourceState:
+    return SourceState(commit=state.commit, branch=state.branch, url=state.url, tree=tree, dirty=dirty, patch=patch, note=note)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def remote_url(root: Path) -> str | None:
+    """URL of the remote `origin` (or the first one), without credentials."""
+    names = (_try_git(root, "remote") or "").split()
+    if not names:
+        return None
+    url = _try_git(root, "remote", "get-url", "origin" if "origin" in names else names[0])
+    return clean_url(url) if url else None
+
+
+def changed_files(root: Path) -> list[str]:
+    """Source files that differ from HEAD, and untracked ones that are not ignored."""
+    return _changed_files(root, head_commit(root))
+
+
+def _changed_files(root: Path, commit: str | None) -> list[str]:
+    if commit is None:
+        listing = run_git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    else:
+        listing = run_git(root, "diff", "--name-only", "--no-renames", "-z", "--ignore-submodules=none", commit)
+        listing += run_git(root, "ls-files", "-z", "--others", "--exclude-standard", "--full-name")
+    paths = {path.decode("utf-8", "surrogateescape") for path in listing.split(b"\0") if path}
+    return sorted(path for path in paths if is_source(path))
+
+
+def _tree_and_patch(root: Path, commit: str | None) -> tuple[str, bytes]:
+    """Source tree and patch of the checkout as it stands; index and object store of the repository are left alone."""
+    folder = Path(tempfile.mkdtemp(prefix="canon-git-"))
+    try:
+        index = Path(os.fsdecode(run_git(root, "rev-parse", "--path-format=absolute", "--git-path", "index").strip()))
+        objects = os.fsdecode(run_git(root, "rev-parse", "--path-format=absolute", "--git-path", "objects").strip())
+        if index.exists():
+            shutil.copyfile(index, folder / "index")
+        (folder / "objects").mkdir()
+        alternates = [objects, *filter(None, [os.environ.get("GIT_ALTERNATE_OBJECT_DIRECTORIES")])]
+        env = {
+            "GIT_INDEX_FILE": str(folder / "index"),
+            "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(alternates),
+        }
+        run_git(root, "-c", "advice.addEmbeddedRepo=false", "-c", "core.safecrlf=false", "add", "--all", env=env)
+        tree = source_tree(_entries(run_git(root, "ls-files", "-s", "-z", env=env)))
+        base = commit or EMPTY_TREE
+        patch = run_git(root, "diff", "--cached", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames",
+                        base, "--", *_SOURCE_PATHS, env=env)  # fmt: skip
+        return tree, patch
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def commits_since(root: Path, base: str | None) -> tuple[str, ...]:
+    """Commits of branches and experiments that are not behind ``base``, newest first, at most 1,000."""
+    arguments = ["rev-list", f"--max-count={MAX_CANDIDATES}", "HEAD", "--branches", "--glob=refs/exps"]
+    known = base and _try_git(root, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}")
+    if known:
+        arguments.append(f"^{known}")
+    return tuple((_try_git(root, *arguments) or "").split())

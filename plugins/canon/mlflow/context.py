@@ -1,0 +1,35 @@
+"""The `mlflow.run_context_provider` plugin: commit, data hash and pipeline on users' own fluent runs.
+
+MLflow asks it for every run that fluent code starts, in a notebook or in a stage; it must never fail one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mlflow.tracking.context.abstract_context import RunContextProvider
+
+
+class CanonContextProvider(RunContextProvider):  # type: ignore[misc]  # MLflow's class is untyped
+    """Tags where a Canon project is around; tags that the user sets go before these."""
+
+    def in_context(self) -> bool:
+        """Tell whether a project with [tool.canon] lies at or above the current folder."""
+        from canon.model.errors import CanonError
+        from canon.model.project import find_root
+
+        try:
+            find_root(Path.cwd())
+        except (CanonError, OSError):
+            return False
+        return True
+
+    def tags(self) -> dict[str, str]:
+        """The tags; none where anything is wrong with the project."""
+        from canon.track import context_tags
+
+        try:
+            return context_tags(Path.cwd(), os.environ.get("DVC_STAGE"))
+        except Exception:  # noqa: BLE001  a user's run must not fail because of a tag
+            return {}

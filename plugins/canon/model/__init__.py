@@ -1,0 +1,1 @@
+"""The declared state: pure models, without Hera, DVC or MLflow."""

@@ -1,0 +1,145 @@
+"""What a declaration must hold together, beyond the types of its keys."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from canon.model.declaration import RESERVED_DATASETS, TRACK, Declaration, data_stage
+from canon.model.definition import ForeachDefinition
+from canon.model.errors import Problem
+from canon.model.problems import Locate, Place, format_place
+from canon.model.settings import Settings
+
+
+def is_url(path: str) -> bool:
+    """Tell whether ``path`` names something outside the file system, or a DVC remote or dataset."""
+    return "://" in path
+
+
+def leaves_repository(path: str) -> bool:
+    """Tell whether a path relative to the root is absolute, or goes above it by ``..`` (links are not looked at)."""
+    normal = os.path.normpath(path)
+    return os.path.isabs(path) or normal == ".." or normal.startswith("../")
+
+
+def consistency_problems(declaration: Declaration, raw: Mapping[str, Any], settings: Settings, *, file: str, locate: Locate) -> tuple[Problem, ...]:
+    """Everything in a valid declaration that contradicts itself, the settings, or what a manifest can hold."""
+
+    def problem(place: Place, message: str, remedy: str) -> Problem:
+        return Problem(file=file, line=locate(place), path=format_place(place), message=message, remedy=remedy)
+
+    found: list[Problem] = []
+    stem = os.path.basename(file).rsplit(".", 1)[0]
+    if declaration.name != stem:
+        found.append(problem(("name",), f"the pipeline is called `{declaration.name}`, its file `{stem}`", f"write `name: {stem}`, or rename the file"))
+    for place, message, remedy in (
+        *_profile_findings(declaration, settings),
+        *_reference_findings(declaration),
+        *_stage_findings(declaration),
+        *_path_findings(declaration),
+        *_template_findings(raw),
+    ):
+        found.append(problem(place, message, remedy))
+    return tuple(sorted(found, key=lambda item: item.line))
+
+
+_Finding = tuple[Place, str, str]
+
+
+def _profile_findings(declaration: Declaration, settings: Settings) -> Iterator[_Finding]:
+    known = ", ".join(settings.profiles)
+    named: list[tuple[Place, str]] = [(("params", profile), profile) for profile in declaration.params]
+    for dataset, data in declaration.data.items():
+        named += [(("data", dataset, "from", profile), profile) for profile in data.from_]
+        if settings.default_profile not in data.from_:
+            yield (
+                ("data", dataset, "from"),
+                f"there is no source for the default profile `{settings.default_profile}`",
+                f"add `{settings.default_profile}: PATH-OR-URL`: plain `dvc repro` runs with it",
+            )
+    triggers = declaration.triggers
+    if triggers.sync:
+        named.append((("triggers", "sync"), triggers.sync))
+    named += [(("triggers", "push", pattern), profile) for pattern, profile in (triggers.push or {}).items()]
+    if triggers.schedule:
+        named.append((("triggers", "schedule", "profile"), triggers.schedule.profile))
+    for place, profile in named:
+        if profile not in settings.profiles:
+            yield place, f"there is no profile `{profile}`", f"declare it in pyproject.toml as [tool.canon.profiles.{profile}], or use one of: {known}"
+
+
+def _reference_findings(declaration: Declaration) -> Iterator[_Finding]:
+    if declaration.serving and declaration.serving.artifact not in declaration.artifacts:
+        yield ("serving", "artifact"), f"there is no artifact `{declaration.serving.artifact}`", "declare it under `artifacts:`"
+    for name, environment in declaration.deploy.items():
+        source = environment.from_
+        if source is not None and source not in declaration.deploy:
+            yield ("deploy", name, "from"), f"there is no environment `{source}`", "declare it under `deploy:`"
+        seen = {name}
+        while source in declaration.deploy:
+            if source in seen:
+                yield ("deploy", name, "from"), f"environments promote in a circle: {' -> '.join([*seen, source])}", "one of them must have no `from`"
+                break
+            seen.add(source)
+            source = declaration.deploy[source].from_
+    if declaration.deploy and declaration.serving is None:
+        yield ("deploy",), "there is nothing to deploy", "declare `serving:`, or remove `deploy:`"
+
+
+def _stage_findings(declaration: Declaration) -> Iterator[_Finding]:
+    generated = {data_stage(name): f"data.{name}" for name, data in declaration.data.items() if data.materialize}
+    if declaration.track:
+        generated[TRACK] = "track"
+    for name, stage in declaration.stages.items():
+        if name in generated:
+            yield ("stages", name), f"Canon generates a stage of this name (for `{generated[name]}`)", "rename the stage"
+        if any(character in name for character in "\\/@:;") or not name.strip():
+            yield ("stages", name), f"DVC does not allow the stage name {name!r}", "use letters, digits, `-` and `_`"
+        if isinstance(stage, ForeachDefinition) and stage.do.matrix:
+            yield ("stages", name, "do"), "`do` cannot hold a `matrix`", "use `matrix` alone"
+    for name in declaration.data:
+        if name in RESERVED_DATASETS:
+            yield ("data", name), f"`{name}` is a key of the pins file itself", "rename the dataset"
+
+
+def _path_findings(declaration: Declaration) -> Iterator[_Finding]:
+    paths: list[tuple[Place, str]] = [(("dvc_file",), declaration.dvc_file)]
+    paths += [(("data", name, "path"), data.path) for name, data in declaration.data.items()]
+    paths += [(("params", name), path) for name, path in declaration.params.items()]
+    paths += [(("artifacts", name, "path"), artifact.path) for name, artifact in declaration.artifacts.items()]
+    if declaration.environment and declaration.environment.requirements:
+        paths.append((("environment", "requirements"), declaration.environment.requirements))
+    for place, path in paths:
+        if leaves_repository(path):
+            yield place, f"`{path}` leaves the repository", "give a path below the repository's root"
+
+
+def _template_findings(raw: Mapping[str, Any]) -> Iterator[_Finding]:
+    """Strings that would reach a manifest and that Argo would expand there."""
+    places: list[tuple[Place, Any]] = [((key,), raw[key]) for key in ("name", "description", "environment", "serving", "deploy", "workflow", "triggers") if key in raw]
+    for name, data in (raw.get("data") or {}).items():
+        places.append((("data", name), data))
+    for name, stage in (raw.get("stages") or {}).items():
+        places.append((("stages", name), name))
+        for holder, keys in ((stage, ("stages", name)), (stage.get("do") or {}, ("stages", name, "do"))):
+            if "pod" in holder:
+                places.append(((*keys, "pod"), holder["pod"]))
+    for place, value in places:
+        for inner, text in _texts(place, value):
+            if "{{" in text:
+                yield inner, "`{{` would be expanded by Argo's template engine", "remove it"
+
+
+def _texts(place: Place, value: object) -> Iterable[tuple[Place, str]]:
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if isinstance(key, str):
+                yield (*place, key), key
+            yield from _texts((*place, key), item)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts((*place, index), item)

@@ -1,0 +1,73 @@
+"""What serves the model, where it is deployed, and what starts a training in the cluster."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from canon.model.fields import Count, Declared, DnsName, Duration, Name, RelativePath, Text
+from canon.model.pod import Pod
+
+CRON = r"^\S+(\s+\S+){4}$"
+GATE = re.compile(
+    r"^\s*(?:healthy\s+\d+(?:\.\d+)?[smhd]"
+    r"|[A-Za-z_][\w./-]*\s*(?:<=|>=|==|<|>)\s*(?:[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?:\s*\*\s*[a-z][-a-z0-9]*\.[\w./-]+)?|[a-z][-a-z0-9]*\.[\w./-]+))\s*$"
+)
+"""A gate: ``metric OP number``, ``metric OP [number *] environment.metric``, or ``healthy DURATION``."""
+
+
+class Serving(Declared):
+    """The service that answers with the model."""
+
+    artifact: Name = Field(description="the artifact of this declaration that is baked into the image")
+    cmd: Text | None = Field(default=None, description="the command; by default MLflow's scoring server, for a model in MLflow's format")
+    port: Annotated[int, Field(strict=True, ge=1, le=65535)] = 8080
+    health: Annotated[str, Field(pattern=r"^/")] = "/health"
+    pod: Pod | None = None
+
+
+class Environment(Declared):
+    """One place where the service is deployed."""
+
+    namespace: DnsName
+    replicas: Annotated[int, Field(strict=True, ge=0, le=1000)] = 1
+    from_: DnsName | None = Field(default=None, alias="from", description="the environment that releases are promoted from")
+    gates: tuple[Annotated[str, Field(pattern=GATE.pattern)], ...] = Field(default=(), description="conditions of a promotion")
+    pod: Pod | None = None
+
+
+class Workflow(Declared):
+    """How the stages run as one Argo Workflow."""
+
+    group: Literal["chain"] | None = Field(default=None, description="chain: linear chains of stages with equal pods share one pod")
+    parallelism: Annotated[int, Field(strict=True, ge=1)] | None = None
+    ttl: Duration = "168h"
+    archive_logs: bool | None = None
+    priority: Count | None = None
+
+
+class Schedule(Declared):
+    """A training at fixed times; datasets are pinned anew for it."""
+
+    cron: Annotated[str, Field(pattern=CRON)]
+    profile: Name
+    timezone: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+/-]+$")] | None = None
+    release: bool = False
+
+
+class Triggers(Declared):
+    """What starts a training in the cluster."""
+
+    sync: Name | None = Field(default=None, description="profile: each commit of the declared branch trains, started by Argo CD")
+    push: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9._*/-]+$")], Name] | None = Field(default=None, description="pattern of branches → profile")
+    schedule: Schedule | None = None
+
+
+class EnvironmentImage(Declared):
+    """The software that the stages run in."""
+
+    image: Annotated[str, Field(pattern=r"^\S+$")] | None = Field(default=None, description="the image, by digest")
+    requirements: RelativePath | None = Field(default=None, description="the lock file of the Python environment")
+    bytecode: bool = False

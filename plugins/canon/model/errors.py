@@ -1,0 +1,67 @@
+"""The errors of Canon.
+
+::
+
+    CanonError                  a problem in the user's project: exit code 1
+    ├── ProblemsError           several at once, each with file, line and path
+    ├── SourceChangedError      a source of data is not what was pinned
+    ├── StoreUnavailableError   the tracking server does not answer, or refuses
+    └── UsageError              the command was called wrongly: exit code 2
+
+A message names the thing, the place and the remedy. A subclass exists only where someone catches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class CanonError(Exception):
+    """A problem that the user can mend; the command line prints it without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(CanonError):
+    """The command was called wrongly."""
+
+    exit_code = 2
+
+
+class SourceChangedError(CanonError):
+    """A source of data no longer has the content that was pinned."""
+
+
+class StoreUnavailableError(CanonError):
+    """The tracking server does not answer, or refuses what is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where it stands, what it is, and how to mend it.
+
+    ``file`` is relative to the repository, ``line`` counts from 1 (0: unknown), ``path`` is dotted.
+    ``severity`` is ``error`` (fails a check), ``warning`` or ``note`` (what could not be looked at).
+    """
+
+    file: str
+    message: str
+    path: str = ""
+    line: int = 0
+    remedy: str = ""
+    severity: str = "error"
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        where = f"{place}: {self.path}" if self.path else place
+        remedy = f"\n    remedy: {self.remedy}" if self.remedy else ""
+        return f"{where}: {self.message}{remedy}"
+
+
+class ProblemsError(CanonError):
+    """Several problems, reported at once."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))

@@ -1,0 +1,153 @@
+"""The graph of stages: who reads what whom writes, and what is wrong with it."""
+
+from __future__ import annotations
+
+import heapq
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from canon.model.errors import Problem
+from canon.model.stage import Stage
+
+
+def stage_key(stage: Stage) -> str:
+    """DVC's address of a stage: the name alone in the root's dvc.yaml."""
+    return stage.name if stage.file == "dvc.yaml" else f"{stage.file}:{stage.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Stages by key, in declaration order, and the keys of those that each one reads from."""
+
+    stages: Mapping[str, Stage]
+    parents: Mapping[str, tuple[str, ...]]
+
+    def children(self) -> dict[str, tuple[str, ...]]:
+        """Keys of the stages that read from each one."""
+        below: dict[str, list[str]] = {key: [] for key in self.stages}
+        for key, parents in self.parents.items():
+            for parent in parents:
+                below[parent].append(key)
+        return {key: tuple(children) for key, children in below.items()}
+
+    def descendants(self, keys: Iterable[str]) -> set[str]:
+        """Keys of everything below ``keys``, themselves left out unless they lie below one another."""
+        children = self.children()
+        found: set[str] = set()
+        waiting = list(keys)
+        while waiting:
+            for child in children[waiting.pop()]:
+                if child not in found:
+                    found.add(child)
+                    waiting.append(child)
+        return found
+
+    def order(self) -> tuple[str, ...]:
+        """Keys, parents first, of those that are ready the one that sorts first: independent of declaration order.
+
+        Stages on or below a cycle are left out.
+        """
+        left = {key: len(parents) for key, parents in self.parents.items()}
+        children = self.children()
+        ready = [key for key, count in left.items() if not count]
+        heapq.heapify(ready)
+        found: list[str] = []
+        while ready:
+            key = heapq.heappop(ready)
+            found.append(key)
+            for child in children[key]:
+                left[child] -= 1
+                if not left[child]:
+                    heapq.heappush(ready, child)
+        return tuple(found)
+
+    def levels(self) -> tuple[tuple[str, ...], ...]:
+        """Keys by the length of the longest way from a root."""
+        depth: dict[str, int] = {}
+        for key in self.order():
+            depth[key] = 1 + max((depth[parent] for parent in self.parents[key]), default=-1)
+        rows: dict[int, list[str]] = {}
+        for key in self.stages:
+            if key in depth:
+                rows.setdefault(depth[key], []).append(key)
+        return tuple(tuple(rows[level]) for level in sorted(rows))
+
+    def cycle(self) -> tuple[str, ...]:
+        """One circle of stages, each reading from the one before; empty without one."""
+        ordered = set(self.order())
+        rest = [key for key in self.stages if key not in ordered]
+        if not rest:
+            return ()
+        seen: list[str] = []
+        key = rest[0]
+        while key not in seen:
+            seen.append(key)
+            key = next(parent for parent in self.parents[key] if parent not in ordered)
+        circle = seen[seen.index(key) :]
+        circle.reverse()
+        first = circle.index(min(circle))
+        return tuple(circle[first:] + circle[:first])
+
+
+def build_graph(stages: Sequence[Stage]) -> Graph:
+    """Build the graph: a dep that is an out, lies in one, or holds one, is an edge."""
+    owners: dict[str, str] = {}
+    inside: dict[str, list[str]] = {}
+    for stage in stages:
+        for path in stage.out_paths:
+            owners.setdefault(path, stage_key(stage))
+            for folder in _above(path):
+                inside.setdefault(folder, []).append(stage_key(stage))
+    parents: dict[str, tuple[str, ...]] = {}
+    for stage in stages:
+        found: dict[str, None] = {}
+        for path in (*stage.dep_paths, *(file for file, _ in stage.param_paths)):
+            for candidate in (path, *_above(path)):
+                if candidate in owners:
+                    found[owners[candidate]] = None
+            for owner in inside.get(path, ()):
+                found[owner] = None
+        key = stage_key(stage)
+        parents[key] = tuple(parent for parent in found if parent != key or key in _own_inputs(stage))
+    return Graph(stages={stage_key(stage): stage for stage in stages}, parents=parents)
+
+
+def _own_inputs(stage: Stage) -> tuple[str, ...]:
+    return (stage_key(stage),) if set(stage.dep_paths) & set(stage.out_paths) else ()
+
+
+def _above(path: str) -> Iterator[str]:
+    folder = posixpath.dirname(path)
+    while folder and folder != "/":
+        yield folder
+        folder = posixpath.dirname(folder)
+
+
+def graph_problems(graph: Graph, files: Mapping[str, str]) -> tuple[Problem, ...]:
+    """Everything that makes the graph no pipeline; ``files``: dvc.yaml → the declaration it is generated from."""
+
+    def problem(stage: Stage, path: str, message: str, remedy: str) -> Problem:
+        return Problem(file=files.get(stage.file, stage.file), path=f"stages.{stage.name}{path}", message=message, remedy=remedy)
+
+    found: list[Problem] = []
+    owners: dict[str, Stage] = {}
+    for stage in graph.stages.values():
+        for path in stage.out_paths:
+            owner = owners.setdefault(path, stage)
+            if owner is not stage or stage.out_paths.count(path) > 1:
+                other = stage_key(owner) if owner is not stage else "itself"
+                found.append(problem(stage, ".outs", f"`{path}` is an out of `{other}`, too", "one stage writes a file; let the other one read it as a dep"))
+            if path in stage.dep_paths:
+                found.append(problem(stage, ".deps", f"`{path}` is both a dep and an out of this stage", "write to another path"))
+    for stage in graph.stages.values():
+        for path in stage.out_paths:
+            for folder in _above(path):
+                if folder in owners:
+                    holder = stage_key(owners[folder])
+                    found.append(problem(stage, ".outs", f"`{path}` lies in `{folder}`, an out of `{holder}`", "let the stages write to folders that do not overlap"))
+    circle = graph.cycle()
+    if circle and len(circle) > 1:
+        first = graph.stages[circle[0]]
+        found.append(problem(first, "", f"the stages form a cycle: {' -> '.join((*circle, circle[0]))}", "one of them must not read what the others make"))
+    return tuple({str(item): item for item in found}.values())

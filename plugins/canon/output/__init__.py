@@ -1,0 +1,1 @@
+"""Text first, writing second: rendered files, YAML, the one atomic writer."""

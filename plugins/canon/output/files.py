@@ -1,0 +1,102 @@
+"""Rendered files, and the one writer: atomic, and only what changed."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from canon.model.errors import CanonError
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedFile:
+    """The text that a file should have. ``path`` is relative to the repository's root, with ``/``."""
+
+    path: str
+    text: str
+
+
+def load_text(path: Path) -> str | None:
+    """Return a file's text, ``None`` when there is no such file. Raises CanonError when it is not UTF-8 text."""
+    try:
+        return path.read_bytes().decode()
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise CanonError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except IsADirectoryError:
+        raise CanonError(f"{path} is a folder where a file is expected; move it away") from None
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that every reader finds the old content or the new, never a part, and a crash leaves one of both.
+
+    Raises CanonError when the file cannot be written (disk full, no right to); the old content is still there then.
+    """
+    parent = path.parent
+    temporary: str | None = None
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+        handle, temporary = tempfile.mkstemp(dir=parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, mode)  # noqa: PTH101  a path that mkstemp gave as text
+        os.replace(temporary, path)  # noqa: PTH105
+        temporary = None
+    except OSError as error:
+        raise CanonError(f"cannot write {path}: {error.strerror or error}; nothing was changed there") from None
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108
+
+
+def _umask() -> int:
+    current = os.umask(0o077)
+    os.umask(current)
+    return current
+
+
+def write_text(path: Path, text: str) -> bool:
+    """Write ``text`` atomically where the file differs; return whether it did."""
+    content = text.encode()
+    try:
+        if path.read_bytes() == content:
+            return False
+    except OSError:
+        pass
+    write_bytes(path, content)
+    return True
+
+
+def changed_files(root: Path, files: Iterable[RenderedFile]) -> tuple[RenderedFile, ...]:
+    """Return those files whose text on disk differs."""
+    return tuple(file for file in files if load_text(root / file.path) != file.text)
+
+
+def write_files(root: Path, files: Iterable[RenderedFile]) -> tuple[str, ...]:
+    """Write each file that differs; return the paths written."""
+    return tuple(file.path for file in files if write_text(root / file.path, file.text))
+
+
+def format_diff(root: Path, files: Iterable[RenderedFile]) -> str:
+    """Return a unified diff from what is on disk to what is rendered."""
+    parts: list[str] = []
+    for file in files:
+        old = load_text(root / file.path)
+        if old != file.text:
+            parts += difflib.unified_diff(
+                (old or "").splitlines(keepends=True),
+                file.text.splitlines(keepends=True),
+                f"a/{file.path}" if old is not None else "/dev/null",
+                f"b/{file.path}",
+            )
+    return "".join(parts)

@@ -1,0 +1,236 @@
+"""YAML text in and out, by the 1.2 core schema that DVC reads, on libyaml.
+
+PyYAML is YAML 1.1 (``on`` is a bool, ``010`` is 8, ``1e-3`` is a string) and Hera registers representers on its shared
+classes; both would change what a user wrote. So the loader and the dumper here are private classes with resolvers of
+their own: https://yaml.org/spec/1.2.2/#103-core-schema, as ruamel.yaml (DVC's reader) implements it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from canon.model.errors import Problem, ProblemsError
+
+MAX_BYTES = 4 * 1024 * 1024
+"""Largest text that is read: a declaration of 10,000 stages has about 2 MB."""
+MAX_NODES = 1_000_000
+"""Most values that a document may have once its aliases are written out."""
+
+_FLOAT = re.compile(r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$")
+_INT = re.compile(r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$")
+_BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
+_NULL = re.compile(r"^(?:~|null|Null|NULL|)$")
+# A plain scalar that a 1.1 reader (kubectl, PyYAML) would take for something else is written in quotes, too.
+_YAML_1_1 = re.compile(
+    r"^(?:y|Y|n|N|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF"
+    r"|[-+]?0b[01_]+|[-+]?0[0-7_]+|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?|[-+]?[0-9][0-9_,]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?"
+    r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}.*|=|<<)$"
+)
+
+_CORE_RESOLVERS = (
+    ("tag:yaml.org,2002:bool", _BOOL, "tTfF"),
+    ("tag:yaml.org,2002:int", _INT, "-+0123456789"),
+    ("tag:yaml.org,2002:float", _FLOAT, "-+0123456789."),
+    ("tag:yaml.org,2002:null", _NULL, ("~", "n", "N", "")),
+    ("tag:yaml.org,2002:merge", re.compile(r"^<<$"), "<"),
+)
+_BASE_LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BASE_DUMPER: type = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Loader(_BASE_LOADER):  # type: ignore[misc]
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's own attribute
+
+    def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002  PyYAML's signature
+        pairs = len(node.value)
+        merged = any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value)
+        if merged:
+            _check_duplicates(node)
+        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
+        if not merged and len(mapping) != pairs:
+            _check_duplicates(node)
+        return mapping
+
+
+class _DuplicateKeyError(Exception):
+    def __init__(self, key: Node, first: Node) -> None:
+        self.key, self.first = key, first
+        super().__init__(str(key.value))
+
+
+def _check_duplicates(node: MappingNode) -> None:
+    seen: dict[tuple[str, str], Node] = {}
+    for key, _ in node.value:
+        name = (key.tag, str(key.value))
+        if name in seen:
+            raise _DuplicateKeyError(key, seen[name])
+        seen[name] = key
+    # Two spellings of one value (1 and 0x1) have other names here; the shorter mapping is all that tells.
+
+
+def _construct_float(_loader: _Loader, node: ScalarNode) -> float:
+    text = node.value.lower()
+    if text.endswith(".inf"):
+        return -math.inf if text.startswith("-") else math.inf
+    return math.nan if text == ".nan" else float(text)
+
+
+def _construct_int(_loader: _Loader, node: ScalarNode) -> int:
+    text: str = node.value
+    if text.startswith("0o"):
+        return int(text[2:], 8)
+    return int(text[2:], 16) if text.startswith("0x") else int(text)
+
+
+def _construct_bool(_loader: _Loader, node: ScalarNode) -> bool:
+    return bool(node.value.lower() == "true")
+
+
+for _tag, _pattern, _first in _CORE_RESOLVERS:
+    _Loader.add_implicit_resolver(_tag, _pattern, list(_first))
+_Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
+_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+_Loader.add_constructor("tag:yaml.org,2002:bool", _construct_bool)
+
+
+class _Dumper(_BASE_DUMPER):  # type: ignore[misc]
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's own attribute
+
+    def ignore_aliases(self, data: object) -> bool:
+        del data
+        return True
+
+
+def _represent_str(dumper: _Dumper, text: str) -> ScalarNode:
+    style = "|" if "\n" in text and not re.search(r"[ \t]\n|^\s|[^\n\t\x20-\x7e\xa0-\ud7ff\ue000-\ufffd]", text) else None
+    node: ScalarNode = dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    return node
+
+
+def _represent_float(dumper: _Dumper, value: float) -> ScalarNode:
+    if math.isnan(value):
+        text = ".nan"
+    elif math.isinf(value):
+        text = ".inf" if value > 0 else "-.inf"
+    else:
+        text = repr(value)
+        if "e" in text and "." not in text:  # 1e-05 is a string to readers of 1.1
+            text = text.replace("e", ".0e")
+    node: ScalarNode = dumper.represent_scalar("tag:yaml.org,2002:float", text)
+    return node
+
+
+def _represent_mapping(dumper: _Dumper, data: Mapping[object, object]) -> MappingNode:
+    node: MappingNode = dumper.represent_mapping("tag:yaml.org,2002:map", data.items())
+    return node
+
+
+def _represent_sequence(dumper: _Dumper, data: Iterable[object]) -> SequenceNode:
+    node: SequenceNode = dumper.represent_sequence("tag:yaml.org,2002:seq", data)
+    return node
+
+
+for _tag, _pattern, _first in _CORE_RESOLVERS:
+    _Dumper.add_implicit_resolver(_tag, _pattern, list(_first))
+_Dumper.add_implicit_resolver("tag:canon.dev,2026:yaml-1.1", _YAML_1_1, None)
+_Dumper.add_representer(str, _represent_str)
+_Dumper.add_representer(float, _represent_float)
+_Dumper.add_representer(dict, _represent_mapping)
+_Dumper.add_representer(tuple, _represent_sequence)
+_Dumper.add_representer(list, _represent_sequence)
+
+
+def _problem(name: str, error: yaml.YAMLError) -> Problem:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    text = " ".join(str(part) for part in (getattr(error, "context", None), getattr(error, "problem", None)) if part)
+    return Problem(
+        file=name,
+        line=mark.line + 1 if mark else 0,
+        message=f"is not YAML: {text or str(error).splitlines()[0]}",
+        remedy="mend the line; quotes around a text that begins with a special character often help",
+    )
+
+
+def _check_text(text: str, name: str) -> None:
+    if len(text) > MAX_BYTES:
+        raise ProblemsError([Problem(
+            file=name,
+            message=f"has {len(text):,} characters; at most {MAX_BYTES:,} are read",
+            remedy="split the pipeline in several, each with its own `dvc_file`, or use `foreach` or `matrix`",
+        )])  # fmt: skip
+
+
+def _expanded(node: Node, sizes: dict[int, int]) -> int:
+    """Count the values below a node with every alias written out; a node that holds itself counts as too many."""
+    known = sizes.get(id(node))
+    if known is not None:
+        return known
+    sizes[id(node)] = MAX_NODES + 1
+    total = 1
+    if isinstance(node, MappingNode):
+        total += sum(_expanded(key, sizes) + _expanded(value, sizes) for key, value in node.value)
+    elif isinstance(node, SequenceNode):
+        total += sum(_expanded(item, sizes) for item in node.value)
+    sizes[id(node)] = min(total, MAX_NODES + 1)
+    return sizes[id(node)]
+
+
+def compose_yaml(text: str, name: str) -> Node | None:
+    """Return the node graph of one YAML document, with line numbers, aliases counted; ``None`` for an empty one.
+
+    Raises ProblemsError for text that is too large, is not YAML, nests too deep or explodes through its aliases.
+    """
+    _check_text(text, name)
+    loader = _Loader(text)
+    try:
+        node: Node | None = loader.get_single_node()
+        if node is not None and "&" in text and _expanded(node, {}) > MAX_NODES:
+            raise ProblemsError([Problem(
+                file=name, line=1, message=f"its aliases expand to more than {MAX_NODES:,} values, or hold themselves",
+                remedy="write out what the anchors stand for, or use fewer of them",
+            )])  # fmt: skip
+    except yaml.YAMLError as error:
+        raise ProblemsError([_problem(name, error)]) from None
+    except RecursionError:
+        raise ProblemsError([Problem(file=name, line=1, message="is nested too deep", remedy="nest less")]) from None
+    finally:
+        loader.dispose()
+    return node
+
+
+def load_yaml(text: str, name: str) -> Any:  # noqa: ANN401  YAML holds anything
+    """Return the value of one YAML 1.2 document; ``name`` stands for the file in messages.
+
+    Raises ProblemsError as `compose_yaml` does, and for a key that stands twice in one mapping.
+    """
+    _check_text(text, name)
+    loader = _Loader(text)
+    try:
+        node = compose_yaml(text, name) if "&" in text else loader.get_single_node()
+        return None if node is None else loader.construct_document(node)
+    except _DuplicateKeyError as error:
+        raise ProblemsError([Problem(
+            file=name, line=error.key.start_mark.line + 1, path=str(error.key.value),
+            message=f"key {str(error.key.value)!r} stands twice in one mapping, first in line {error.first.start_mark.line + 1}",
+            remedy="remove one of the two, or rename it",
+        )]) from None  # fmt: skip
+    except yaml.YAMLError as error:
+        raise ProblemsError([_problem(name, error)]) from None
+    except RecursionError:
+        raise ProblemsError([Problem(file=name, line=1, message="is nested too deep", remedy="nest less")]) from None
+    except ValueError as error:  # an integer of more digits than Python reads
+        raise ProblemsError([Problem(file=name, message=f"holds a value that cannot be read: {error}", remedy="write it as a text in quotes")]) from None
+    finally:
+        loader.dispose()
+
+
+def format_yaml(value: object, *, width: int = 120) -> str:
+    """Return ``value`` as YAML that readers of 1.2 and of 1.1 understand alike; keys keep their order."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width, default_flow_style=False)
+    return text

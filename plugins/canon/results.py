@@ -1,0 +1,292 @@
+"""From a finished pipeline in a checkout to its result, and from a result to what MLflow is told."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from canon.dvc.lockfile import load_lockfile
+from canon.dvc.objects import StoredFile, stored_files
+from canon.dvc.render import build_document, local_sources, resolve_document, result_path
+from canon.git import tracked_files
+from canon.mlflow.record import ModelRecord, Origin, RunRecord, build_record
+from canon.model.declaration import TRACK
+from canon.model.definition import Artifact
+from canon.model.errors import CanonError
+from canon.model.project import Pipeline, Project
+from canon.model.result import Result
+from canon.model.stage import Stage
+from canon.output.files import load_text
+from canon.output.yaml import load_yaml
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A pipeline's dvc.lock: where it lies, its text, its entries."""
+
+    path: str
+    text: str
+    entries: Mapping[str, Mapping[str, Any]]
+
+
+def lock_path(pipeline: Pipeline) -> str:
+    """Path of a pipeline's dvc.lock, relative to the root."""
+    return posixpath.join(posixpath.dirname(pipeline.declaration.dvc_file), "dvc.lock")
+
+
+def load_lock(root: Path, pipeline: Pipeline) -> Lock:
+    """Return the dvc.lock of a checkout. Raises CanonError when there is none."""
+    path = lock_path(pipeline)
+    text = load_text(root / path)
+    if text is None:
+        raise CanonError(f"{path} does not exist: nothing has run yet; run `dvc repro`")
+    return Lock(path=path, text=text, entries=load_lockfile(text, path))
+
+
+def declared_stages(project: Project, pipeline: Pipeline) -> tuple[Stage, ...]:
+    """The stages whose entries belong to the result: all that dvc.yaml has but `track`."""
+    document = build_document(pipeline, local_sources(project, pipeline))
+    return tuple(resolve_document(project.root, pipeline.declaration, document))
+
+
+def collect_result(project: Project, pipeline: Pipeline, cache: Path) -> Result:
+    """Build the result of what dvc.lock and the workspace hold now.
+
+    Raises CanonError when a stage has not run, when dvc.lock does not hold together (a stage ran on other data than its
+    parent made), or when an out is not what dvc.lock says.
+    """
+    root = project.root
+    lock = load_lock(root, pipeline)
+    stages = declared_stages(project, pipeline)
+    missing = [stage.name for stage in stages if stage.name not in lock.entries]
+    if missing:
+        raise CanonError(f"{lock.path} has no entry of {', '.join(missing)}: not every stage has run; run `dvc repro`")
+    entries = {stage.name: lock.entries[stage.name] for stage in stages}
+    _check_chain(stages, entries, lock.path)
+    metrics: dict[str, Any] = {}
+    for stage in stages:
+        for out, path in zip(stage.outs, stage.out_paths, strict=True):
+            if out.kind == "metrics":
+                recorded = _recorded(entries[stage.name], out.path)
+                (stored,) = _files_of(recorded, cache, root / path) if not str(recorded["md5"]).endswith(".dir") else _no_folder(path)
+                metrics[path] = parse_metrics(stored.path.read_bytes(), path)
+    params: dict[str, dict[str, Any]] = {}
+    for stage in stages:
+        for file, values in (entries[stage.name].get("params") or {}).items():
+            params.setdefault(_from_root(stage.folder, file), {}).update(values)
+    return Result(
+        pipeline=pipeline.name,
+        params=params,
+        metrics=metrics,
+        pins=collect_pins(project, pipeline, stages),
+        entries=entries,
+        artifacts={
+            name: {file.relpath: _sha256(file.path) for file in artifact_files(artifact, entries, stages, cache, root)}
+            for name, artifact in pipeline.declaration.artifacts.items()
+        },
+    )
+
+
+def _no_folder(path: str) -> Iterator[StoredFile]:
+    raise CanonError(f"the metric {path} is a folder; declare the files in it")
+
+
+def _check_chain(stages: Sequence[Stage], entries: Mapping[str, Mapping[str, Any]], lock: str) -> None:
+    made: dict[str, tuple[str, Any]] = {}
+    for stage in stages:
+        for path, out in zip(stage.out_paths, stage.outs, strict=True):
+            recorded = _recorded(entries[stage.name], out.path)
+            made[path] = (stage.name, recorded.get("md5"))
+    for stage in stages:
+        recorded_deps = {str(dep["path"]): dep.get("md5") for dep in entries[stage.name].get("deps") or ()}
+        for path, dep in zip(stage.dep_paths, stage.deps, strict=True):
+            if path in made and dep in recorded_deps and recorded_deps[dep] != made[path][1]:
+                raise CanonError(f"in {lock} `{stage.name}` ran on another {path} than `{made[path][0]}` made since; run `dvc repro`")
+
+
+def _recorded(entry: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    for out in entry.get("outs") or ():
+        if out["path"] == path:
+            return dict(out)
+    raise CanonError(f"dvc.lock does not know the out {path}; run `dvc repro`")
+
+
+def _files_of(out: Mapping[str, Any], cache: Path, workspace: Path | None) -> tuple[StoredFile, ...]:
+    if "md5" not in out:
+        raise CanonError(f"dvc.lock has no md5 of {out['path']}; it lies outside of DVC's cache")
+    return tuple(stored_files(out, cache, workspace))
+
+
+def _from_root(folder: str, path: str) -> str:
+    return posixpath.normpath(posixpath.join(folder, path))
+
+
+def parse_metrics(content: bytes, path: str) -> Any:  # noqa: ANN401  whatever the file holds
+    """The content of a metrics file: JSON, TOML or YAML, by its name as DVC does. Raises CanonError."""
+    try:
+        text = content.decode()
+        if path.endswith(".json"):
+            return json.loads(text)
+        if path.endswith(".toml"):
+            return tomllib.loads(text)
+        return load_yaml(text, path)
+    except (ValueError, tomllib.TOMLDecodeError) as error:
+        raise CanonError(f"the metrics file {path} cannot be read: {error}; write JSON, YAML or TOML there") from None
+
+
+def collect_pins(project: Project, pipeline: Pipeline, stages: Iterable[Stage]) -> dict[str, dict[str, Any]]:
+    """Pins of everything that the stages read and no stage makes: datasets, other pipelines' too, and `.dvc` files."""
+    pins: dict[str, dict[str, Any]] = {name: pin.model_dump(exclude_none=True) for name, pin in pipeline.pins.datasets.items()
+                                       if name in pipeline.declaration.data}  # fmt: skip
+    read = {path for stage in stages for path in stage.dep_paths}
+    for other in project.pipelines:
+        for name, data in other.declaration.data.items() if other.name != pipeline.name else ():
+            pin = other.pins.datasets.get(name)
+            if pin is not None and _touches(data.path, read):
+                pins[f"{other.name}/{name}"] = pin.model_dump(exclude_none=True)
+    for path, out in dvc_inputs(project.root):
+        if _touches(path, read):
+            pins[path] = {key: out[key] for key in ("md5", "size", "nfiles") if key in out}
+    return pins
+
+
+def _touches(path: str, read: Iterable[str]) -> bool:
+    return any(path == dep or path.startswith(f"{dep}/") or dep.startswith(f"{path}/") for dep in read)
+
+
+def dvc_inputs(root: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield path and recorded out of every file or folder that a `.dvc` file tracks."""
+    for file in tracked_files(root, "*.dvc") if (root / ".git").exists() else ():
+        text = load_text(root / file)
+        document = load_yaml(text, file) if text else None
+        if isinstance(document, dict):
+            folder = posixpath.normpath(posixpath.join(posixpath.dirname(file), str(document.get("wdir") or ".")))
+            for out in document.get("outs") or ():
+                if isinstance(out, dict) and "path" in out and "md5" in out:
+                    yield _from_root(folder, str(out["path"])), out
+
+
+def artifact_files(
+    artifact: Artifact, entries: Mapping[str, Mapping[str, Any]], stages: Iterable[Stage], cache: Path, root: Path | None
+) -> tuple[StoredFile, ...]:
+    """The files of an artifact: an out, or a part of one, of some stage. Raises CanonError when no stage makes it."""
+    for stage in stages:
+        for path, out in zip(stage.out_paths, stage.outs, strict=True):
+            if artifact.path == path or artifact.path.startswith(f"{path}/"):
+                inside = artifact.path[len(path) :].strip("/")
+                files = _files_of(_recorded(entries[stage.name], out.path), cache, root / path if root else None)
+                return tuple(_below(files, inside))
+    raise CanonError(f"no stage makes the artifact {artifact.path}; list it among the outs of the stage that does")
+
+
+def _below(files: Iterable[StoredFile], inside: str) -> Iterator[StoredFile]:
+    for file in files:
+        if not inside:
+            yield file
+        elif file.relpath == inside:
+            yield StoredFile("", file.md5, file.path)
+        elif file.relpath.startswith(f"{inside}/"):
+            yield StoredFile(file.relpath[len(inside) + 1 :], file.md5, file.path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def find_recorded(entries: Mapping[str, Mapping[str, Any]], path: str, folder: str) -> Mapping[str, Any] | None:
+    """The recorded out at ``path`` (from the root) among entries whose paths start from ``folder``."""
+    for entry in entries.values():
+        for out in entry.get("outs") or ():
+            if _from_root(folder, str(out["path"])) == path:
+                return dict(out)
+    return None
+
+
+def plot_outs(pipeline: Pipeline, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield path and recorded out of every plot: what a stage lists under `plots`, and outs that a top-level plot shows.
+
+    Declared paths may be templates; they are matched against the recorded ones, so that no resolver is needed.
+    """
+    patterns: list[re.Pattern[str]] = []
+    for stage in pipeline.raw["stages"].values():
+        definition = stage.get("do") or stage
+        patterns += [_pattern(path) for item in definition.get("plots") or () for path in _paths(item)]
+    for item in pipeline.raw.get("plots") or ():
+        patterns += [_pattern(path) for path in _paths(item)]
+        for plot in item.values() if isinstance(item, Mapping) else ():
+            for axis in ("x", "y"):
+                source = (plot or {}).get(axis)
+                patterns += [_pattern(path) for path in source] if isinstance(source, Mapping) else []
+    for name, entry in entries.items():
+        if name != TRACK:
+            for out in entry.get("outs") or ():
+                path = str(out["path"])
+                if any(pattern.fullmatch(path) for pattern in patterns):
+                    yield path, out
+
+
+def _paths(item: Any) -> Iterable[str]:  # noqa: ANN401  DVC's plots are texts and mappings
+    return [item] if isinstance(item, str) else list(item)
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(".+".join(re.escape(part) for part in re.split(r"\$\{[^}]*\}", path)))
+
+
+def record_of(
+    project: Project, pipeline: Pipeline, result: Result, origin: Origin, lock: Lock, cache: Path, root: Path | None
+) -> RunRecord:
+    """All that MLflow is told of a result; files are named where they lie (``root``: the workspace may serve, too)."""
+    files: dict[str, Path] = {}
+    for path, out in plot_outs(pipeline, result.entries):
+        for stored in stored_files(out, cache, root / path if root else None):
+            files["plots/" + posixpath.join(path, stored.relpath).rstrip("/")] = stored.path
+    models = [
+        ModelRecord(
+            name=name,
+            files={file.relpath or posixpath.basename(artifact.path): file.path for file in _recorded_files(artifact, result.entries, cache, root)},
+            register=project.settings.tracking.register_models,
+        )
+        for name, artifact in pipeline.declaration.artifacts.items()
+        if artifact.type == "model"
+    ]
+    return build_record(
+        result,
+        origin,
+        description=pipeline.declaration.description or "",
+        sources={name: source.uri for name, source in pipeline.pins.sources.items()},
+        lock=lock.text,
+        files=files,
+        models=models,
+    )
+
+
+def _recorded_files(artifact: Artifact, entries: Mapping[str, Mapping[str, Any]], cache: Path, root: Path | None) -> tuple[StoredFile, ...]:
+    for name, entry in entries.items():
+        for out in entry.get("outs") or () if name != TRACK else ():
+            path = str(out["path"])
+            if artifact.path == path or artifact.path.startswith(f"{path}/"):
+                files = stored_files(out, cache, root / path if root else None)
+                return tuple(_below(files, artifact.path[len(path) :].strip("/")))
+    raise CanonError(f"no stage makes the artifact {artifact.path}; list it among the outs of the stage that does")
+
+
+def load_result_of_lock(pipeline: Pipeline, lock: Lock, cache: Path, workspace: Path | None) -> tuple[bytes, str]:
+    """The bytes of the result that a dvc.lock's `track` entry names, and their md5. Raises CanonError."""
+    entry = lock.entries.get(TRACK)
+    own = result_path(pipeline.name)
+    if entry is None:
+        raise CanonError(f"{lock.path} holds no result of {pipeline.name}: run `dvc repro`" + ("" if pipeline.declaration.track else " (it is declared with `track: false`)"))
+    for out in entry.get("outs") or ():
+        if posixpath.normpath(str(out["path"])) == own or str(out["path"]).endswith(own):
+            (stored,) = stored_files(out, cache, workspace / own if workspace else None)
+            return stored.path.read_bytes(), stored.md5
+    raise CanonError(f"{lock.path}: `{TRACK}` did not write {own}; run `canon render`, then `dvc repro`")

@@ -1,0 +1,57 @@
+"""Workspaces of their own: made from a checkout, and their results kept in Git as DVC experiments."""
+
+from __future__ import annotations
+
+import posixpath
+from pathlib import Path
+
+from canon.dvc.experiments import Experiment, add_worktree, save_experiment
+from canon.dvc.objects import cache_folder
+from canon.dvc.render import result_path
+from canon.git import changed_files, check_repository, untracked_files
+from canon.model.errors import CanonError
+from canon.model.project import Pipeline, Project
+from canon.model.result import result_from_text
+from canon.profiles import applied_profile, params_files
+from canon.results import declared_stages, load_lock, load_result_of_lock, lock_path
+
+
+def add_workspace(project: Project, target: Path) -> tuple[str, ...]:
+    """Make ``target`` a workspace of its own; return what is changed here and thus not in it."""
+    check_repository(project.root)
+    add_worktree(project.root, target, cache_folder(project.root))
+    return tuple(changed_files(project.root))
+
+
+def save_workspace(project: Project, pipeline: str | None, name: str | None, *, force: bool, dry_run: bool) -> tuple[Experiment, tuple[str, ...]]:
+    """Save the workspace as a DVC experiment named by a pipeline's result; return it and the files it leaves out."""
+    check_repository(project.root)
+    root = project.root
+    chosen = _chosen(project, pipeline)
+    lock = load_lock(root, chosen)
+    content, _ = load_result_of_lock(chosen, lock, cache_folder(root), root)
+    result = result_from_text(content, result_path(chosen.name))
+    profile = applied_profile(root, project.settings.default_profile)
+    generated: list[str] = []
+    for each in project.pipelines:
+        generated += [lock_path(each), each.declaration.dvc_file, each.pins_file, *params_files(each)]
+        for stage in declared_stages(project, each):
+            for out, path in zip(stage.outs, stage.out_paths, strict=True):
+                generated.append(posixpath.join(posixpath.dirname(path), ".gitignore"))
+                if not out.cache:
+                    generated.append(path)
+        generated.append(posixpath.join(posixpath.dirname(result_path(each.name)), ".gitignore"))
+    saved = save_experiment(
+        root, name or f"{chosen.name}-{profile}-{result.digest[:8]}", result=result.digest, generated=generated, force=force, dry_run=dry_run
+    )
+    return saved, tuple(path for path in untracked_files(root, ["."]) if path not in set(generated))
+
+
+def _chosen(project: Project, pipeline: str | None) -> Pipeline:
+    if pipeline is not None:
+        return project.pipeline(pipeline)
+    with_result = [each for each in project.pipelines if each.declaration.track and (project.root / lock_path(each)).exists()]
+    if len(with_result) == 1:
+        return with_result[0]
+    names = ", ".join(each.name for each in with_result)
+    raise CanonError(f"which pipeline's result is it? give one of: {names}" if names else "no pipeline has a result yet; run `dvc repro`")
