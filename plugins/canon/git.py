@@ -20,6 +20,9 @@ MAX_CHANGED = 64 * 1024 * 1024
 """Changed and untracked files of more bytes than this are not hashed: they are data that nobody ignored."""
 MAX_CANDIDATES = 1000
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+LOCAL_STORE = ("mlflow.db", "mlflow.db-journal", "mlflow.db-wal", "mlflow.db-shm", ".mlflow.db.lock", "mlartifacts", "mlruns")
+"""MLflow's local store is no source, even where nobody ignored it."""
+_STORE_PATHS = tuple(f":(exclude){name}" for name in LOCAL_STORE)
 _SOURCE_PATHS = (".", ":(exclude)argo", ":(exclude,glob)**/dvc.lock", ":(exclude,glob)**/.gitignore")
 
 
@@ -179,6 +182,25 @@ def tracked_files(root: Path, pattern: str) -> tuple[str, ...]:
     return tuple(sorted({path.decode("utf-8", "surrogateescape") for path in listing.split(b"\0") if path}))
 
 
+def tracked_paths(root: Path) -> frozenset[str]:
+    """Every path that Git tracks."""
+    listing = run_git(root, "ls-files", "-z", "--cached")
+    return frozenset(path.decode("utf-8", "surrogateescape") for path in listing.split(b"\0") if path)
+
+
+def untracked_paths(root: Path, folders: Sequence[str]) -> tuple[str, ...]:
+    """Files below folders that Git does not track, ignored ones included."""
+    if not folders:
+        return ()
+    listing = run_git(root, "ls-files", "-z", "--others", "--", *folders, env={"GIT_LITERAL_PATHSPECS": "1"})
+    return tuple(sorted(path.decode("utf-8", "surrogateescape") for path in listing.split(b"\0") if path))
+
+
+def is_ignored(root: Path, path: str) -> bool:
+    """Tell whether Git ignores a path."""
+    return _try_git(root, "check-ignore", "--no-index", "--", path) is not None
+
+
 def store_root(root: Path) -> Path:
     """Where a project's own files that are not in Git lie: the main checkout, also for a linked worktree of it."""
     common = _try_git(root, "rev-parse", "--path-format=absolute", "--git-common-dir")
@@ -245,7 +267,7 @@ def _changed_files(root: Path, commit: str | None) -> list[str]:
         listing = run_git(root, "diff", "--name-only", "--no-renames", "-z", "--ignore-submodules=none", commit)
         listing += run_git(root, "ls-files", "-z", "--others", "--exclude-standard", "--full-name")
     paths = {path.decode("utf-8", "surrogateescape") for path in listing.split(b"\0") if path}
-    return sorted(path for path in paths if is_source(path))
+    return sorted(path for path in paths if is_source(path) and path.split("/", 1)[0] not in LOCAL_STORE)
 
 
 def _tree_and_patch(root: Path, commit: str | None) -> tuple[str, bytes]:
@@ -263,7 +285,7 @@ def _tree_and_patch(root: Path, commit: str | None) -> tuple[str, bytes]:
             "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(alternates),
         }
-        run_git(root, "-c", "advice.addEmbeddedRepo=false", "-c", "core.safecrlf=false", "add", "--all", env=env)
+        run_git(root, "-c", "advice.addEmbeddedRepo=false", "-c", "core.safecrlf=false", "add", "--all", "--", ".", *_STORE_PATHS, env=env)
         tree = source_tree(_entries(run_git(root, "ls-files", "-s", "-z", env=env)))
         base = commit or EMPTY_TREE
         patch = run_git(root, "diff", "--cached", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames",

@@ -23,12 +23,13 @@ def load_lockfile(text: str, name: str) -> dict[str, dict[str, Any]]:
         found = data.get("schema") if isinstance(data, dict) else None
         raise CanonError(f"{name} has the schema {found!r}, known is {SCHEMA!r}; write it anew with DVC 3 (`dvc commit`)")
     stages = data.get("stages") or {}
-    if not isinstance(stages, dict) or not all(_is_entry(entry) for entry in stages.values()):
+    if not isinstance(stages, dict) or not all(is_entry(entry) for entry in stages.values()):
         raise CanonError(f"{name} does not have the shape that DVC writes; restore it with `git checkout {name}`, or run `dvc repro`")
     return dict(stages)
 
 
-def _is_entry(entry: object) -> bool:
+def is_entry(entry: object) -> bool:
+    """Tell whether a value has the shape of a lock entry."""
     return (
         isinstance(entry, Mapping)
         and isinstance(entry.get("cmd"), str | list)

@@ -1,0 +1,1 @@
+"""What `canon check` looks at; nothing here runs or imports code of the user's repository."""

@@ -1,0 +1,124 @@
+"""Everything that can be wrong with a project, found without running anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from canon.adapters import render_project
+from canon.checks.inputs import input_problems, pin_problems
+from canon.checks.stages import code_problems, path_problems, pod_problems
+from canon.git import check_repository, head_commit, is_ignored
+from canon.model.declaration import TRACK, data_stage
+from canon.model.errors import CanonError, Problem, ProblemsError
+from canon.model.graph import build_graph, graph_problems
+from canon.model.project import SETTINGS_FILE, Project, load_project
+from canon.model.stage import Stage
+from canon.output.files import changed_files
+from canon.results import declared_stages
+
+
+def check_project(root: Path) -> tuple[Problem, ...]:
+    """Return what is wrong or worth knowing, errors first. Raises nothing for what the user can mend."""
+    try:
+        project = load_project(root)
+    except ProblemsError as error:
+        return error.problems
+    except CanonError as error:
+        return (Problem(file=SETTINGS_FILE, message=str(error)),)
+    found = [*_repository_problems(root)]
+    in_git = not any(problem.severity == "error" and problem.file == ".git" for problem in found)
+    stages: dict[str, tuple[Stage, ...]] = {}
+    for pipeline in project.pipelines:
+        try:
+            stages[pipeline.name] = declared_stages(project, pipeline)
+        except CanonError as error:
+            found.append(
+                Problem(file=pipeline.file, message=str(error), remedy="mend the template, or the file that it reads")
+            )
+    everything = [stage for of_pipeline in stages.values() for stage in of_pipeline]
+    files = {pipeline.declaration.dvc_file: pipeline.file for pipeline in project.pipelines}
+    checks: list[Callable[[], Iterator[Problem] | tuple[Problem, ...]]] = [
+        lambda: graph_problems(build_graph(everything), files),
+        lambda: path_problems(root, everything, files),
+        lambda: _stale_problems(project) if len(stages) == len(project.pipelines) else (),
+        lambda: pin_problems(project),
+        lambda: _image_problems(project),
+        lambda: code_problems(root, everything, files, _generated(project)),
+        lambda: input_problems(root, everything, files, in_git=in_git),
+        lambda: pod_problems(project, stages),
+    ]
+    for each in checks:
+        try:
+            found += each()
+        except ProblemsError as error:
+            found += error.problems
+        except CanonError as error:
+            found.append(Problem(file=SETTINGS_FILE, message=str(error)))
+    return _sorted(found)
+
+
+def _generated(project: Project) -> frozenset[str]:
+    return frozenset({TRACK, *(data_stage(dataset) for pipeline in project.pipelines for dataset in pipeline.declaration.data)})
+
+
+def _sorted(found: list[Problem]) -> tuple[Problem, ...]:
+    ranks = {"error": 0, "warning": 1, "note": 2}
+    return tuple(
+        sorted(dict.fromkeys(found), key=lambda problem: (ranks[problem.severity], problem.file, problem.line))
+    )
+
+
+def _repository_problems(root: Path) -> Iterator[Problem]:
+    try:
+        check_repository(root)
+    except CanonError as error:
+        yield Problem(file=".git", message=str(error))
+        return
+    if head_commit(root) is None:
+        yield Problem(
+            file=".git", message="there is no commit yet: rows in MLflow name none", remedy="commit", severity="warning"
+        )
+    if not (root / ".dvc").is_dir():
+        yield Problem(
+            file=".dvc", message="this is no DVC repository", remedy="run `dvc init`, and commit what it makes"
+        )
+    for path in ("mlflow.db", "mlartifacts/x"):
+        if not is_ignored(root, path):
+            yield Problem(
+                file=".gitignore", message=f"{path.removesuffix('/x')} is not ignored: MLflow's local store would be committed",
+                remedy=f"add the line `{path.removesuffix('/x')}`", severity="warning",
+            )  # fmt: skip
+
+
+def _stale_problems(project: Project) -> Iterator[Problem]:
+    for file in changed_files(project.root, render_project(project)):
+        missing = not (project.root / file.path).exists()
+        yield Problem(
+            file=file.path,
+            message="is not there" if missing else "is not what the declarations say: it is stale, or was edited",
+            remedy="run `canon render`",
+        )
+
+
+def _image_problems(project: Project) -> Iterator[Problem]:
+    for pipeline in project.pipelines:
+        environment = pipeline.declaration.environment
+        if environment and environment.image and "@sha256:" not in environment.image:
+            yield Problem(
+                file=pipeline.file, path="environment.image", message=f"`{environment.image}` is a tag, which may mean another image tomorrow",
+                remedy="pin it by digest: IMAGE@sha256:…",
+            )  # fmt: skip
+        if environment and environment.requirements and not (project.root / environment.requirements).is_file():
+            yield Problem(
+                file=pipeline.file, path="environment.requirements", message=f"there is no {environment.requirements}",
+                remedy="write the lock file (for example `uv pip compile`), or name the right one",
+            )  # fmt: skip
+    tools = project.settings.tools_image
+    if tools and "@sha256:" not in tools:
+        yield Problem(
+            file=SETTINGS_FILE,
+            path="tool.canon.tools_image",
+            message=f"`{tools}` is a tag",
+            remedy="pin it by digest: IMAGE@sha256:…",
+        )

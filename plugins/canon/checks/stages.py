@@ -1,0 +1,121 @@
+"""What is wrong with single stages: paths that leave the repository, code that is not declared, no way to run as a pod."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from canon.checks.imports import ImportScanner
+from canon.dvc.runcache import reasons_without_entry
+from canon.model.consistency import is_url, leaves_repository
+from canon.model.errors import Problem
+from canon.model.names import check_names
+from canon.model.project import Project
+from canon.model.stage import Stage
+
+
+def _problem(
+    stage: Stage, files: Mapping[str, str], path: str, message: str, remedy: str, severity: str = "error"
+) -> Problem:
+    # A generated stage's name is not in the declaration; a member of a matrix stands under its group.
+    name = stage.name.partition("@")[0]
+    return Problem(
+        file=files.get(stage.file, stage.file),
+        path=f"stages.{name}{path}",
+        message=message,
+        remedy=remedy,
+        severity=severity,
+    )
+
+
+def path_problems(root: Path, stages: Iterable[Stage], files: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield deps, outs and params files that lie outside of the repository, by ``..``, absolute or through a link."""
+    top = root.resolve()
+    known: dict[str, bool] = {}
+    for stage in stages:
+        for kind, paths in (
+            ("deps", stage.dep_paths),
+            ("outs", stage.out_paths),
+            ("params", tuple(file for file, _ in stage.param_paths)),
+        ):
+            for path in paths:
+                if is_url(path):
+                    continue
+                if leaves_repository(path):
+                    yield _problem(
+                        stage,
+                        files,
+                        f".{kind}",
+                        f"`{path}` leaves the repository",
+                        "use a path below the root; declare data from elsewhere under `data:`",
+                    )
+                    continue
+                folder = posixpath.dirname(path)
+                for each in (path, folder):
+                    if each not in known:
+                        known[each] = (root / each).resolve().is_relative_to(top)
+                if (
+                    not known[folder]
+                    or (kind == "outs" and not known[path] and not (root / path).is_symlink())
+                    or (kind != "outs" and not known[path])
+                ):
+                    yield _problem(
+                        stage,
+                        files,
+                        f".{kind}",
+                        f"`{path}` leaves the repository through a link",
+                        "replace the link by what it points to",
+                    )
+
+
+def code_problems(root: Path, stages: Sequence[Stage], files: Mapping[str, str], generated: frozenset[str]) -> Iterator[Problem]:
+    """Yield modules of the repository that a stage's command imports and its deps do not hold; and what cannot be read.
+
+    Stages that Canon generates are left out: they run Canon itself.
+    """
+    scanner = ImportScanner(root)
+    unread: dict[tuple[str, str], Problem] = {}
+    for stage in stages:
+        if stage.name in generated:
+            continue
+        scan = scanner.scan(stage.cmd, stage.folder)
+        covered = set(stage.dep_paths) | {file for file, _ in stage.param_paths}
+        missing = [file for file in scan.files if not _covered(file, covered)]
+        if missing:
+            listed = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")  # noqa: PLR2004  names in a line
+            yield _problem(
+                stage,
+                files,
+                ".deps",
+                f"the command imports {listed}, which the stage does not list",
+                "add it to `deps`: a change there must run the stage again",
+            )
+        for sentence in scan.unread:
+            problem = _problem(stage, files, ".cmd", f"not looked at: {sentence}", "", "note")
+            unread.setdefault((problem.path, sentence), problem)
+    yield from unread.values()
+
+
+def _covered(file: str, deps: set[str]) -> bool:
+    path = file
+    while path:
+        if path in deps:
+            return True
+        path = posixpath.dirname(path)
+    return "." in deps
+
+
+def pod_problems(project: Project, stages: Mapping[str, Sequence[Stage]]) -> Iterator[Problem]:
+    """Yield stages that could not run as a pod: errors where a profile has a namespace, else warnings."""
+    clustered = any(profile.namespace for profile in project.settings.profiles.values())
+    for pipeline in project.pipelines:
+        files = {pipeline.declaration.dvc_file: pipeline.file}
+        of_pipeline = stages.get(pipeline.name, ())
+        for stage in of_pipeline:
+            for reason in reasons_without_entry(stage):
+                yield _problem(
+                    stage, files, "", f"cannot run as a pod: {reason}", "", "error" if clustered else "warning"
+                )
+        for problem in check_names(tuple(stage.name for stage in of_pipeline)):
+            yield Problem(file=pipeline.file, path=problem.path, message=problem.message, remedy=problem.remedy)
