@@ -33,7 +33,9 @@ class Model:
     def predict(self, day: dt.date) -> float:
         """CO2 on a day, in ppm; rounded once, from the exact sum."""
         row = features(day, self.degree, self.knots)
-        exact = sum((Fraction(weight) * value for weight, value in zip(self.coefficients, row, strict=True)), Fraction(0))
+        exact = sum(
+            (Fraction(weight) * value for weight, value in zip(self.coefficients, row, strict=True)), Fraction(0)
+        )
         return float(exact / SCALE)
 
 
@@ -68,7 +70,9 @@ def _solve(left: list[list[Fraction]], right: list[Fraction]) -> list[Fraction]:
     for column in range(size):
         pivot = next((row for row in range(column, size) if table[row][column]), None)
         if pivot is None:
-            raise ValueError("the data do not determine the model: too few rows for so many knots; raise alpha, or lower knots")
+            raise ValueError(
+                "the data do not determine the model: too few rows for so many knots; raise alpha, or lower knots"
+            )
         table[column], table[pivot] = table[pivot], table[column]
         for row in range(column + 1, size):
             factor = table[row][column] / table[column][column]
@@ -88,16 +92,22 @@ def _decimal(value: Fraction) -> str:
 
 def format_model(model: Model) -> str:
     """A model as JSON text."""
-    return json.dumps({"degree": model.degree, "knots": model.knots, "coefficients": model.coefficients}, indent=1) + "\n"
+    return (
+        json.dumps({"degree": model.degree, "knots": model.knots, "coefficients": model.coefficients}, indent=1) + "\n"
+    )
 
 
 def load_model(path: Path) -> Model:
     """Return the model that a file holds. Raises ValueError when it holds none."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        model = Model(int(data["degree"]), int(data["knots"]), tuple(str(Decimal(weight)) for weight in data["coefficients"]))
+        model = Model(
+            int(data["degree"]), int(data["knots"]), tuple(str(Decimal(weight)) for weight in data["coefficients"])
+        )
     except (KeyError, TypeError, ArithmeticError) as error:
         raise ValueError(f"{path} holds no model of co2: {error}") from None
     if len(model.coefficients) != model.degree + model.knots:
-        raise ValueError(f"{path} holds {len(model.coefficients)} coefficients, {model.degree + model.knots} belong to the model")
+        raise ValueError(
+            f"{path} holds {len(model.coefficients)} coefficients, {model.degree + model.knots} belong to the model"
+        )
     return model

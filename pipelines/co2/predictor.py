@@ -6,24 +6,26 @@ from typing import Any
 
 import pandas as pd
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
-class Co2Model(PythonModel):  # type: ignore[misc]  # MLflow's class is untyped
+class Co2Model(PythonModel):
     """Input: a column `date` with ISO dates. Output: a column `co2`, ppm."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the coefficients."""
         from pathlib import Path
 
-        from co2_model.model import load_model  # type: ignore[import-not-found]  # it travels with the model
+        from co2_model.model import load_model
 
         self.model = load_model(Path(context.artifacts["coefficients"]))
 
-    def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         """CO2 on each date."""
         del context, params
-        from co2_model.features import parse_date  # type: ignore[import-not-found]
+        from co2_model.features import parse_date
 
         return pd.DataFrame({"co2": [self.model.predict(parse_date(str(date))) for date in model_input["date"]]})
 

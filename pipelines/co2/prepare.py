@@ -40,7 +40,9 @@ def main() -> None:
     train = [row for row in rows if row[0].year < start and row[0].year >= int(params["since"])]
     test = [row for row in rows if row[0].year >= start]
     if len(train) < 104:  # noqa: PLR2004  two years of weeks
-        raise SystemExit(f"{len(train)} weeks before {start} are too few to train on; lower prepare.holdout_years or prepare.since")
+        raise SystemExit(
+            f"{len(train)} weeks before {start} are too few to train on; lower prepare.holdout_years or prepare.since"
+        )
     for name, part in (("train", train), ("test", test)):
         write_rows(PREPARED / f"{name}.csv", ("date", "co2"), part)
     print(f"{len(train)} weeks to train on, {len(test)} held out from {start}")

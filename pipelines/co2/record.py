@@ -39,7 +39,9 @@ def load_record(path: Path) -> list[tuple[dt.date, Decimal | None]]:
                 day = parse_date(line[0])
                 value = Decimal(line[1]) if line[1].strip() else None
             except (ValueError, InvalidOperation) as error:
-                raise ValueError(f"{place}: {error if isinstance(error, ValueError) else f'{line[1]!r} is no number'}") from None
+                raise ValueError(
+                    f"{place}: {error if isinstance(error, ValueError) else f'{line[1]!r} is no number'}"
+                ) from None
             if value is not None and not 0 < value < 2000:  # noqa: PLR2004  ppm
                 raise ValueError(f"{place}: {value} ppm cannot be")
             if rows and day <= rows[-1][0]:
@@ -49,7 +51,7 @@ def load_record(path: Path) -> list[tuple[dt.date, Decimal | None]]:
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV file with `\\n` line ends, whole or not at all."""
+    """Write a CSV file with newline line ends, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.tmp")
     with scratch.open("w", encoding="utf-8", newline="") as file:

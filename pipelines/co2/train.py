@@ -24,7 +24,9 @@ def locked_requirements(path: Path = REQUIREMENTS) -> list[str]:
     """`name==version` of what loading the model needs, as the pipelines' lock has it for this Python."""
     found: dict[str, str] = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        match = re.match(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)\s*(?:;\s*python_full_version\s*(<|>=)\s*'(\d+)\.(\d+)')?", line)
+        match = re.match(
+            r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)\s*(?:;\s*python_full_version\s*(<|>=)\s*'(\d+)\.(\d+)')?", line
+        )
         if match and match[1] in NEEDED:
             bound = (int(match[4]), int(match[5])) if match[3] else None
             if bound is None or (sys.version_info[:2] < bound) == (match[3] == "<"):
@@ -48,7 +50,7 @@ def save(model: Model, first: Row, folder: Path) -> None:
     example = pd.DataFrame({"date": [first[0].isoformat()]})
     description = Description(
         model_uuid=uuid.UUID(digest[:32]).hex,
-        utc_time_created=dt.datetime.fromordinal(first[0].toordinal()).isoformat(sep=" "),  # noqa: DTZ001  no clock takes part
+        utc_time_created=dt.datetime.fromordinal(first[0].toordinal()).isoformat(sep=" "),
     )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".train-") as scratch:
@@ -58,7 +60,9 @@ def save(model: Model, first: Row, folder: Path) -> None:
         code.mkdir()
         for name in ("features.py", "model.py"):
             shutil.copyfile(HERE / name, code / name)
-        (code / "__init__.py").write_text('"""The code that this model predicts with, as it was when it was trained."""\n', encoding="utf-8")
+        (code / "__init__.py").write_text(
+            '"""The code that this model predicts with, as it was when it was trained."""\n', encoding="utf-8"
+        )
         new = Path(scratch) / "model"
         mlflow.pyfunc.save_model(
             str(new),

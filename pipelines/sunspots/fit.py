@@ -21,7 +21,11 @@ def main() -> None:
     series = load_series(Path("data/sunspots.csv"), given.since)
     error = mean_absolute_error(series, given.model, given.lag, given.holdout)
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps({"model": given.model, "lag": given.lag, "since": series[0][0], "mae": round(float(error), 4)}) + "\n", encoding="utf-8")
+    given.out.write_text(
+        json.dumps({"model": given.model, "lag": given.lag, "since": series[0][0], "mae": round(float(error), 4)})
+        + "\n",
+        encoding="utf-8",
+    )
 
 
 if __name__ == "__main__":

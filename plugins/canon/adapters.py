@@ -28,7 +28,9 @@ def render_project(project: Project) -> tuple[RenderedFile, ...]:
         adapter: Adapter = point.load()
         for file in adapter(project):
             if file.path in owners:
-                raise CanonError(f"the adapters `{owners[file.path]}` and `{point.name}` both generate {file.path}; uninstall one of them")
+                raise CanonError(
+                    f"the adapters `{owners[file.path]}` and `{point.name}` both generate {file.path}; uninstall one of them"
+                )
             owners[file.path] = point.name
             files.append(file)
     return tuple(sorted(files, key=lambda file: file.path))

@@ -31,7 +31,11 @@ class Pinned:
 
 def chosen_datasets(project: Project, names: Sequence[str]) -> Iterator[tuple[Pipeline, str, Dataset]]:
     """Yield the datasets that ``DATASET`` or ``PIPELINE/DATASET`` name; all without a name. Raises CanonError."""
-    known = [(pipeline, dataset, data) for pipeline in project.pipelines for dataset, data in pipeline.declaration.data.items()]
+    known = [
+        (pipeline, dataset, data)
+        for pipeline in project.pipelines
+        for dataset, data in pipeline.declaration.data.items()
+    ]
     if not names:
         yield from known
         return
@@ -42,7 +46,9 @@ def chosen_datasets(project: Project, names: Sequence[str]) -> Iterator[tuple[Pi
         if not found:
             raise CanonError(f"there is no dataset `{name}`; declared: {listed}")
         if len(found) > 1:
-            raise CanonError(f"several pipelines have a dataset `{name}`; give one of: {', '.join(f'{item[0].name}/{item[1]}' for item in found)}")
+            raise CanonError(
+                f"several pipelines have a dataset `{name}`; give one of: {', '.join(f'{item[0].name}/{item[1]}' for item in found)}"
+            )
         yield found[0]
 
 
@@ -52,23 +58,39 @@ def _endpoint(project: Project, profile: str) -> str | None:
 
 
 def pin_datasets(
-    project: Project, names: Sequence[str], profile: str | None, *, jobs: int, write: bool, progress: Callable[[str], Progress]
+    project: Project,
+    names: Sequence[str],
+    profile: str | None,
+    *,
+    jobs: int,
+    write: bool,
+    progress: Callable[[str], Progress],
 ) -> tuple[Pinned, ...]:
     """Pin the sources that a profile declares; each pins file is written once, when all its sources are read."""
     current = applied_profile(project.root, project.settings.default_profile)
     wanted = profile or current
     if wanted not in project.settings.profiles:
-        raise CanonError(f"there is no profile `{wanted}`; pyproject.toml declares: {', '.join(project.settings.profiles)}")
+        raise CanonError(
+            f"there is no profile `{wanted}`; pyproject.toml declares: {', '.join(project.settings.profiles)}"
+        )
     done: list[Pinned] = []
     pipelines: dict[str, Pipeline] = {}
     for pipeline, dataset, data in chosen_datasets(project, names):
         uri = data.from_.get(wanted)
         if uri is None:
             if names:
-                raise CanonError(f"{pipeline.file}: data.{dataset} has no source for the profile `{wanted}`; add `{wanted}: …` to `from`")
+                raise CanonError(
+                    f"{pipeline.file}: data.{dataset} has no source for the profile `{wanted}`; add `{wanted}: …` to `from`"
+                )
             continue
         latest = pipelines.get(pipeline.name, pipeline)
-        pin, source = pin_source(uri, root=project.root, endpoint=_endpoint(project, wanted), progress=progress(f"{pipeline.name}/{dataset}"), jobs=jobs)
+        pin, source = pin_source(
+            uri,
+            root=project.root,
+            endpoint=_endpoint(project, wanted),
+            progress=progress(f"{pipeline.name}/{dataset}"),
+            jobs=jobs,
+        )
         pins = with_pin(latest.pins, dataset, pin, source, wanted, current)
         done.append(Pinned(pipeline.name, dataset, wanted, pin, source, changed=pins != latest.pins))
         pipelines[pipeline.name] = replace(latest, pins=pins)
@@ -78,7 +100,9 @@ def pin_datasets(
     return tuple(done)
 
 
-def get_datasets(project: Project, names: Sequence[str], *, jobs: int, progress: Callable[[str], Progress]) -> Iterable[tuple[str, str, bool]]:
+def get_datasets(
+    project: Project, names: Sequence[str], *, jobs: int, progress: Callable[[str], Progress]
+) -> Iterable[tuple[str, str, bool]]:
     """Bring the pinned content of datasets to their paths; yield name, path and whether anything was moved."""
     profile = applied_profile(project.root, project.settings.default_profile)
     brought: list[tuple[str, str, bool]] = []
@@ -87,9 +111,17 @@ def get_datasets(project: Project, names: Sequence[str], *, jobs: int, progress:
             continue
         pin, source = pipeline.pins.datasets.get(dataset), pipeline.pins.sources.get(dataset)
         if pin is None or source is None:
-            raise CanonError(f"{pipeline.pins_file} has no pin of {dataset}; run `canon data pin {pipeline.name}/{dataset}` and commit it")
+            raise CanonError(
+                f"{pipeline.pins_file} has no pin of {dataset}; run `canon data pin {pipeline.name}/{dataset}` and commit it"
+            )
         moved = fetch_source(
-            source, pin, project.root / data.path, root=project.root, endpoint=_endpoint(project, profile), progress=progress(f"{pipeline.name}/{dataset}"), jobs=jobs
+            source,
+            pin,
+            project.root / data.path,
+            root=project.root,
+            endpoint=_endpoint(project, profile),
+            progress=progress(f"{pipeline.name}/{dataset}"),
+            jobs=jobs,
         )
         brought.append((f"{pipeline.name}/{dataset}", data.path, moved))
     return brought

@@ -20,7 +20,15 @@ MAX_CHANGED = 64 * 1024 * 1024
 """Changed and untracked files of more bytes than this are not hashed: they are data that nobody ignored."""
 MAX_CANDIDATES = 1000
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-LOCAL_STORE = ("mlflow.db", "mlflow.db-journal", "mlflow.db-wal", "mlflow.db-shm", ".mlflow.db.lock", "mlartifacts", "mlruns")
+LOCAL_STORE = (
+    "mlflow.db",
+    "mlflow.db-journal",
+    "mlflow.db-wal",
+    "mlflow.db-shm",
+    ".mlflow.db.lock",
+    "mlartifacts",
+    "mlruns",
+)
 """MLflow's local store is no source, even where nobody ignored it."""
 _STORE_PATHS = tuple(f":(exclude){name}" for name in LOCAL_STORE)
 _SOURCE_PATHS = (".", ":(exclude)argo", ":(exclude,glob)**/dvc.lock", ":(exclude,glob)**/.gitignore")
@@ -46,25 +54,22 @@ def run_git(root: Path, *arguments: str, env: Mapping[str, str] | None = None, s
     """Return the standard output of a git command. Raises CanonError with git's own words when it fails."""
     import git
 
-    try:
-        kwargs = {} if stdin is None else {"istream": _as_file(stdin)}
-        output = git.Git(root).execute(
-            ["git", *arguments], env={"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(env or {})},
-            stdout_as_string=False, strip_newline_in_stdout=False, **kwargs,
-        )  # fmt: skip
-    except git.GitCommandNotFound:
-        raise CanonError("git is not installed, or not on PATH; install it") from None
-    except git.GitCommandError as error:
-        words = re.sub(r"^\s*stderr: '|'$", "", str(error.stderr).strip())
-        raise CanonError(f"git {arguments[0]} failed in {root}: {clean_urls(words)}") from None
-    return output if isinstance(output, bytes) else bytes(output)
-
-
-def _as_file(content: bytes):  # noqa: ANN202  a file that the process reads and that goes away by itself
-    file = tempfile.TemporaryFile()  # noqa: SIM115
-    file.write(content)
-    file.seek(0)
-    return file
+    with tempfile.TemporaryFile() as file:
+        file.write(stdin or b"")
+        file.seek(0)
+        try:
+            return git.Git(root).execute(
+                ["git", *arguments],
+                istream=file,
+                env={"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(env or {})},
+                stdout_as_string=False,
+                strip_newline_in_stdout=False,
+            )
+        except git.GitCommandNotFound:
+            raise CanonError("git is not installed, or not on PATH; install it") from None
+        except git.GitCommandError as error:
+            words = re.sub(r"^\s*stderr: '|'$", "", str(error.stderr).strip())
+            raise CanonError(f"git {arguments[0]} failed in {root}: {clean_urls(words)}") from None
 
 
 def _try_git(root: Path, *arguments: str) -> str | None:
@@ -100,10 +105,14 @@ def check_repository(root: Path) -> None:
         except CanonError as error:
             words = str(error)
         if "dubious ownership" in words:
-            raise CanonError(f"git does not trust {root}: it belongs to another user; run `git config --global --add safe.directory {root}`")
+            raise CanonError(
+                f"git does not trust {root}: it belongs to another user; run `git config --global --add safe.directory {root}`"
+            )
         raise CanonError(f"{root} is not in a Git repository; run `git init` there, and commit")
     if Path(top).resolve() != root.resolve():
-        raise CanonError(f"pyproject.toml with [tool.canon] lies in {root}, but the repository begins at {top}; move it there")
+        raise CanonError(
+            f"pyproject.toml with [tool.canon] lies in {root}, but the repository begins at {top}; move it there"
+        )
 
 
 def head_commit(root: Path) -> str | None:
@@ -121,7 +130,9 @@ def resolve_revision(root: Path, revision: str) -> str:
                if line.split(" ")[0].endswith(f"/{revision}")]  # fmt: skip
     if len(matches) == 1:
         return matches[0].split(" ")[1]
-    raise CanonError(f"Git knows no commit {revision!r} in {root}; give a branch, a tag, an experiment or a hash (a shallow clone needs `git fetch --unshallow`)")
+    raise CanonError(
+        f"Git knows no commit {revision!r} in {root}; give a branch, a tag, an experiment or a hash (a shallow clone needs `git fetch --unshallow`)"
+    )
 
 
 def commit_text(root: Path, commit: str, path: str) -> str | None:
@@ -165,14 +176,18 @@ def committable_files(root: Path, paths: Collection[str]) -> frozenset[str]:
     literal = {"GIT_LITERAL_PATHSPECS": "1"}
     listing = run_git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *inside, env=literal)
     files = [path.decode("utf-8", "surrogateescape") for path in listing.split(b"\0") if path]
-    return frozenset(path for path in inside if any(file == path or file.startswith(path.rstrip("/") + "/") for file in files))
+    return frozenset(
+        path for path in inside if any(file == path or file.startswith(path.rstrip("/") + "/") for file in files)
+    )
 
 
 def untracked_files(root: Path, paths: Sequence[str]) -> tuple[str, ...]:
     """Files below ``paths`` that Git neither tracks nor ignores."""
     if not paths:
         return ()
-    listing = run_git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *paths, env={"GIT_LITERAL_PATHSPECS": "1"})
+    listing = run_git(
+        root, "ls-files", "-z", "--others", "--exclude-standard", "--", *paths, env={"GIT_LITERAL_PATHSPECS": "1"}
+    )
     return tuple(sorted(path.decode("utf-8", "surrogateescape") for path in listing.split(b"\0") if path))
 
 
@@ -231,12 +246,21 @@ def load_source_state(root: Path, made: Collection[str] = (), names_from: Path |
         return _with(state, dirty=True, note=note)
     tree, patch = _tree_and_patch(root, commit)
     if len(patch) > MAX_PATCH:
-        return _with(state, dirty=True, tree=tree, note=f"the patch has {len(patch) >> 20} MiB, more than {MAX_PATCH >> 20}: it is not recorded; commit first")
+        return _with(
+            state,
+            dirty=True,
+            tree=tree,
+            note=f"the patch has {len(patch) >> 20} MiB, more than {MAX_PATCH >> 20}: it is not recorded; commit first",
+        )
     return _with(state, dirty=True, tree=tree, patch=patch)
 
 
-def _with(state: SourceState, *, tree: str | None = None, dirty: bool = False, patch: bytes = b"", note: str = "") -> SourceState:
-    return SourceState(commit=state.commit, branch=state.branch, url=state.url, tree=tree, dirty=dirty, patch=patch, note=note)
+def _with(
+    state: SourceState, *, tree: str | None = None, dirty: bool = False, patch: bytes = b"", note: str = ""
+) -> SourceState:
+    return SourceState(
+        commit=state.commit, branch=state.branch, url=state.url, tree=tree, dirty=dirty, patch=patch, note=note
+    )
 
 
 def _size(path: Path) -> int:
@@ -285,7 +309,19 @@ def _tree_and_patch(root: Path, commit: str | None) -> tuple[str, bytes]:
             "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(alternates),
         }
-        run_git(root, "-c", "advice.addEmbeddedRepo=false", "-c", "core.safecrlf=false", "add", "--all", "--", ".", *_STORE_PATHS, env=env)
+        run_git(
+            root,
+            "-c",
+            "advice.addEmbeddedRepo=false",
+            "-c",
+            "core.safecrlf=false",
+            "add",
+            "--all",
+            "--",
+            ".",
+            *_STORE_PATHS,
+            env=env,
+        )
         tree = source_tree(_entries(run_git(root, "ls-files", "-s", "-z", env=env)))
         base = commit or EMPTY_TREE
         patch = run_git(root, "diff", "--cached", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames",

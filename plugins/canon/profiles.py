@@ -39,7 +39,9 @@ def _load_state(root: Path) -> dict[str, Any]:
     try:
         state = json.loads(text) if text else {}
     except ValueError:
-        raise CanonError(f"{root / STATE} is damaged; remove it, and restore params and pins with `git checkout`") from None
+        raise CanonError(
+            f"{root / STATE} is damaged; remove it, and restore params and pins with `git checkout`"
+        ) from None
     return state if isinstance(state, dict) else {}
 
 
@@ -59,7 +61,9 @@ def recover(root: Path) -> bool:
 def check_profile(project: Project, profile: str) -> None:
     """Raise CanonError unless the settings declare the profile."""
     if profile not in project.settings.profiles:
-        raise CanonError(f"there is no profile `{profile}`; pyproject.toml declares: {', '.join(project.settings.profiles)}")
+        raise CanonError(
+            f"there is no profile `{profile}`; pyproject.toml declares: {', '.join(project.settings.profiles)}"
+        )
 
 
 def apply(project: Project, profile: str, *, write: bool = True) -> Applied:
@@ -104,7 +108,9 @@ def _applied_pins(pipeline: Pipeline, profile: str, current: str) -> str | None:
         return None
     for name, data in pipeline.declaration.data.items():
         if profile not in data.from_:
-            raise CanonError(f"{pipeline.file}: data.{name} has no source for the profile `{profile}`; add `{profile}: …` to its `from`")
+            raise CanonError(
+                f"{pipeline.file}: data.{name} has no source for the profile `{profile}`; add `{profile}: …` to its `from`"
+            )
     pins = apply_profile(pipeline.pins, profile, current)
     missing = [name for name in pipeline.declaration.data if name not in pins.datasets]
     if missing:
@@ -114,7 +120,9 @@ def _applied_pins(pipeline: Pipeline, profile: str, current: str) -> str | None:
     return format_pins(pins)
 
 
-def _overlay_files(root: Path, pipeline: Pipeline, overlay: str, texts: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
+def _overlay_files(
+    root: Path, pipeline: Pipeline, overlay: str, texts: Mapping[str, str]
+) -> dict[str, Mapping[str, Any]]:
     """To which params file each top-level key of an overlay belongs."""
     text = load_text(root / overlay)
     if text is None:
@@ -132,8 +140,14 @@ def _overlay_files(root: Path, pipeline: Pipeline, overlay: str, texts: Mapping[
     for key, value in values.items():
         files = owners.get(str(key), [])
         if len(files) != 1:
-            where = f"in {' and '.join(files)}: which one is meant is unknown" if files else f"in no YAML params file of the pipeline ({', '.join(params_files(pipeline)) or 'there is none'})"
-            raise CanonError(f"{overlay}: the key `{key}` stands {where}; an overlay changes keys that stand in exactly one")
+            where = (
+                f"in {' and '.join(files)}: which one is meant is unknown"
+                if files
+                else f"in no YAML params file of the pipeline ({', '.join(params_files(pipeline)) or 'there is none'})"
+            )
+            raise CanonError(
+                f"{overlay}: the key `{key}` stands {where}; an overlay changes keys that stand in exactly one"
+            )
         found.setdefault(files[0], {})[key] = value
     return found  # type: ignore[return-value]  # values of a dict are Any
 
@@ -149,7 +163,11 @@ def params_files(pipeline: Pipeline) -> tuple[str, ...]:
     for item in pipeline.raw.get("vars") or ():
         if isinstance(item, str):
             files[item.partition(":")[0]] = None
-    return tuple(file for file in files if file not in {pipeline.pins_file, pipeline.environment_file, pipeline.file} and "${" not in file)
+    return tuple(
+        file
+        for file in files
+        if file not in {pipeline.pins_file, pipeline.environment_file, pipeline.file} and "${" not in file
+    )
 
 
 def _leaves(values: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -162,7 +180,8 @@ def _leaves(values: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator
 
 def _edited(text: str, file: str) -> tuple[Any, Any]:
     """A params file for editing: ruamel.yaml keeps comments and order, and is what DVC itself changes params with."""
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     editor = YAML()
     editor.preserve_quotes = True

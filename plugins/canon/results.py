@@ -75,7 +75,11 @@ def collect_result(project: Project, pipeline: Pipeline, cache: Path) -> Result:
         for out, path in zip(stage.outs, stage.out_paths, strict=True):
             if out.kind == "metrics":
                 recorded = _recorded(entries[stage.name], out.path)
-                (stored,) = _files_of(recorded, cache, root / path) if not str(recorded["md5"]).endswith(".dir") else _no_folder(path)
+                (stored,) = (
+                    _files_of(recorded, cache, root / path)
+                    if not str(recorded["md5"]).endswith(".dir")
+                    else _no_folder(path)
+                )
                 metrics[path] = parse_metrics(stored.path.read_bytes(), path)
     params: dict[str, dict[str, Any]] = {}
     for stage in stages:
@@ -108,7 +112,9 @@ def _check_chain(stages: Sequence[Stage], entries: Mapping[str, Mapping[str, Any
         recorded_deps = {str(dep["path"]): dep.get("md5") for dep in entries[stage.name].get("deps") or ()}
         for path, dep in zip(stage.dep_paths, stage.deps, strict=True):
             if path in made and dep in recorded_deps and recorded_deps[dep] != made[path][1]:
-                raise CanonError(f"in {lock} `{stage.name}` ran on another {path} than `{made[path][0]}` made since; run `dvc repro`")
+                raise CanonError(
+                    f"in {lock} `{stage.name}` ran on another {path} than `{made[path][0]}` made since; run `dvc repro`"
+                )
 
 
 def _recorded(entry: Mapping[str, Any], path: str) -> Mapping[str, Any]:
@@ -174,7 +180,11 @@ def dvc_inputs(root: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def artifact_files(
-    artifact: Artifact, entries: Mapping[str, Mapping[str, Any]], stages: Iterable[Stage], cache: Path, root: Path | None
+    artifact: Artifact,
+    entries: Mapping[str, Mapping[str, Any]],
+    stages: Iterable[Stage],
+    cache: Path,
+    root: Path | None,
 ) -> tuple[StoredFile, ...]:
     """The files of an artifact: an out, or a part of one, of some stage. Raises CanonError when no stage makes it."""
     for stage in stages:
@@ -241,6 +251,17 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(".+".join(re.escape(part) for part in re.split(r"\$\{[^}]*\}", path)))
 
 
+def rerun_command(pipeline: Pipeline, profile: str = "") -> str:
+    """The command that makes a pipeline's result again; for another profile in a workspace of its own."""
+    file = pipeline.declaration.dvc_file
+    again = "dvc repro" if file == "dvc.yaml" else f"dvc repro {file}"
+    return (
+        f"canon profile {profile} --into ../{pipeline.name}-{profile} && cd ../{pipeline.name}-{profile} && {again}"
+        if profile
+        else again
+    )
+
+
 def record_of(
     project: Project, pipeline: Pipeline, result: Result, origin: Origin, lock: Lock, cache: Path, root: Path | None
 ) -> RunRecord:
@@ -252,7 +273,10 @@ def record_of(
     models = [
         ModelRecord(
             name=name,
-            files={file.relpath or posixpath.basename(artifact.path): file.path for file in _recorded_files(artifact, result.entries, cache, root)},
+            files={
+                file.relpath or posixpath.basename(artifact.path): file.path
+                for file in _recorded_files(artifact, result.entries, cache, root)
+            },
             register=project.settings.tracking.register_models,
         )
         for name, artifact in pipeline.declaration.artifacts.items()
@@ -262,6 +286,7 @@ def record_of(
         result,
         origin,
         description=pipeline.declaration.description or "",
+        again=rerun_command(pipeline, origin.profile if origin.profile != project.settings.default_profile else ""),
         sources={name: source.uri for name, source in pipeline.pins.sources.items()},
         lock=lock.text,
         files=files,
@@ -269,7 +294,9 @@ def record_of(
     )
 
 
-def _recorded_files(artifact: Artifact, entries: Mapping[str, Mapping[str, Any]], cache: Path, root: Path | None) -> tuple[StoredFile, ...]:
+def _recorded_files(
+    artifact: Artifact, entries: Mapping[str, Mapping[str, Any]], cache: Path, root: Path | None
+) -> tuple[StoredFile, ...]:
     for name, entry in entries.items():
         for out in entry.get("outs") or () if name != TRACK else ():
             path = str(out["path"])
@@ -284,7 +311,10 @@ def load_result_of_lock(pipeline: Pipeline, lock: Lock, cache: Path, workspace: 
     entry = lock.entries.get(TRACK)
     own = result_path(pipeline.name)
     if entry is None:
-        raise CanonError(f"{lock.path} holds no result of {pipeline.name}: run `dvc repro`" + ("" if pipeline.declaration.track else " (it is declared with `track: false`)"))
+        raise CanonError(
+            f"{lock.path} holds no result of {pipeline.name}: run `dvc repro`"
+            + ("" if pipeline.declaration.track else " (it is declared with `track: false`)")
+        )
     for out in entry.get("outs") or ():
         if posixpath.normpath(str(out["path"])) == own or str(out["path"]).endswith(own):
             (stored,) = stored_files(out, cache, workspace / own if workspace else None)

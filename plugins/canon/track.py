@@ -30,7 +30,16 @@ from canon.model.project import SETTINGS_FILE, Pipeline, Project, find_root, loa
 from canon.model.result import Result, data_inputs, format_result, result_from_text
 from canon.output.files import write_bytes
 from canon.profiles import applied_profile
-from canon.results import Lock, collect_pins, collect_result, declared_stages, load_lock, load_result_of_lock, lock_path, record_of
+from canon.results import (
+    Lock,
+    collect_pins,
+    collect_result,
+    declared_stages,
+    load_lock,
+    load_result_of_lock,
+    lock_path,
+    record_of,
+)
 
 SPOOL = ".dvc/tmp/canon/spool"
 """Where results wait for a tracking server that did not answer."""
@@ -96,13 +105,18 @@ def origin_of(state: SourceState, profile: str, environ: Mapping[str, str] = os.
 
 
 def _made_paths(project: Project, pipeline: Pipeline) -> tuple[str, ...]:
-    return (*(path for stage in declared_stages(project, pipeline) for path in stage.out_paths), result_path(pipeline.name))
+    return (
+        *(path for stage in declared_stages(project, pipeline) for path in stage.out_paths),
+        result_path(pipeline.name),
+    )
 
 
 def check_definition(pipeline: Pipeline, definition: str) -> None:
     """Raise CanonError when dvc.yaml was rendered from another declaration than the one at hand."""
     if definition and definition != definition_hash(pipeline):
-        raise CanonError(f"{pipeline.declaration.dvc_file} was rendered from another {pipeline.file} than the one here; run `canon render`, then `dvc repro`")
+        raise CanonError(
+            f"{pipeline.declaration.dvc_file} was rendered from another {pipeline.file} than the one here; run `canon render`, then `dvc repro`"
+        )
 
 
 def track_pipeline(project: Project, pipeline: Pipeline, say: Say) -> Tracked:
@@ -121,7 +135,15 @@ def log_result(project: Project, pipeline: Pipeline, result: Result, lock: Lock,
     if (root / ".git").exists():
         state = load_source_state(root, _made_paths(project, pipeline), names_from=home)
     else:
-        state = SourceState(commit=None, branch=None, url=None, tree=None, dirty=False, patch=b"", note="there is no Git repository here: the row names no commit")
+        state = SourceState(
+            commit=None,
+            branch=None,
+            url=None,
+            tree=None,
+            dirty=False,
+            patch=b"",
+            note="there is no Git repository here: the row names no commit",
+        )
     if state.note:
         say(f"canon: {state.note}")
     if state.commit is None and not state.note:
@@ -142,9 +164,21 @@ def send(project: Project, profile: str, record: RunRecord, say: Say) -> Tracked
         folder = home / SPOOL
         spool_record(record, folder)
         say(f"canon: {clean_urls(str(error))}")
-        say(f"canon: the result {record.result[:8]} is kept in {folder}; it is sent by the next `canon log` or `canon track`")
-        return Tracked(record.experiment, record.result, None, created=False, spooled=True, url=None, metrics=record.metrics)
-    return Tracked(record.experiment, record.result, logged.run_id, created=logged.created, spooled=False, url=logged.url, metrics=record.metrics)
+        say(
+            f"canon: the result {record.result[:8]} is kept in {folder}; it is sent by the next `canon log` or `canon track`"
+        )
+        return Tracked(
+            record.experiment, record.result, None, created=False, spooled=True, url=None, metrics=record.metrics
+        )
+    return Tracked(
+        record.experiment,
+        record.result,
+        logged.run_id,
+        created=logged.created,
+        spooled=False,
+        url=logged.url,
+        metrics=record.metrics,
+    )
 
 
 def send_spooled(project: Project, say: Say) -> int:
@@ -164,7 +198,9 @@ def send_spooled(project: Project, say: Say) -> int:
     return int(report.sent)
 
 
-def log_workspace(project: Project, pipelines: Iterable[Pipeline], say: Say, *, skip_unfinished: bool = False) -> Iterator[Tracked]:
+def log_workspace(
+    project: Project, pipelines: Iterable[Pipeline], say: Say, *, skip_unfinished: bool = False
+) -> Iterator[Tracked]:
     """Log what dvc.lock holds now, where its row is missing. ``skip_unfinished``: pipelines without a result are named only."""
     cache = cache_folder(project.root)
     for pipeline in pipelines:
@@ -177,7 +213,9 @@ def log_workspace(project: Project, pipelines: Iterable[Pipeline], say: Say, *, 
 
 
 def _has_result(root: Path, pipeline: Pipeline) -> bool:
-    return (root / lock_path(pipeline)).exists() and (not pipeline.declaration.track or TRACK in load_lock(root, pipeline).entries)
+    return (root / lock_path(pipeline)).exists() and (
+        not pipeline.declaration.track or TRACK in load_lock(root, pipeline).entries
+    )
 
 
 def _workspace_result(project: Project, pipeline: Pipeline, lock: Lock, cache: Path) -> Result:
@@ -187,7 +225,9 @@ def _workspace_result(project: Project, pipeline: Pipeline, lock: Lock, cache: P
     result = result_from_text(content, result_path(pipeline.name))
     newer = [name for name, entry in result.entries.items() if lock.entries.get(name) != entry]
     if newer:
-        raise CanonError(f"{lock.path} is newer than the result of {pipeline.name} ({', '.join(newer)} ran since); run `dvc repro`")
+        raise CanonError(
+            f"{lock.path} is newer than the result of {pipeline.name} ({', '.join(newer)} ran since); run `dvc repro`"
+        )
     return result
 
 
@@ -246,13 +286,28 @@ def log_revision(project: Project, commit: str, say: Say, names: Iterable[str] =
 
 def _log_then(revision: Revision, pipeline: Pipeline, lock: Lock, cache: Path, say: Say) -> Tracked:
     project, commit = revision.project, revision.commit
-    state = SourceState(commit=commit, branch=None, url=remote_url(project.root), tree=commit_source_tree(project.root, commit), dirty=False, patch=b"")
+    state = SourceState(
+        commit=commit,
+        branch=None,
+        url=remote_url(project.root),
+        tree=commit_source_tree(project.root, commit),
+        dirty=False,
+        patch=b"",
+    )
     origin = origin_of(state, project.settings.default_profile, {})
 
     def record() -> RunRecord:
         content, _ = load_result_of_lock(pipeline, lock, cache, None)
         result = result_from_text(content, f"{result_path(pipeline.name)} of {commit[:12]}")
-        return record_of(project, pipeline, result, replace(origin, profile=_profile_of(project, pipeline, result)), lock, cache, None)
+        return record_of(
+            project,
+            pipeline,
+            result,
+            replace(origin, profile=_profile_of(project, pipeline, result)),
+            lock,
+            cache,
+            None,
+        )
 
     try:
         built = record()
@@ -270,12 +325,19 @@ def _profile_of(project: Project, pipeline: Pipeline, result: Result) -> str:
     current = {name: pin.model_dump(exclude_none=True) for name, pin in pipeline.pins.datasets.items()}
     for name, profile in pipeline.pins.profiles.items():
         pins = {key: pin.model_dump(exclude_none=True) for key, pin in profile.datasets.items()}
-        if name != default and pins and pins == own and (name not in project.settings.profiles or pins != _default_pins(pipeline, default, current)):
+        if (
+            name != default
+            and pins
+            and pins == own
+            and (name not in project.settings.profiles or pins != _default_pins(pipeline, default, current))
+        ):
             return name
     return default
 
 
-def _default_pins(pipeline: Pipeline, default: str, current: Mapping[str, Mapping[str, object]]) -> Mapping[str, Mapping[str, object]]:
+def _default_pins(
+    pipeline: Pipeline, default: str, current: Mapping[str, Mapping[str, object]]
+) -> Mapping[str, Mapping[str, object]]:
     kept = pipeline.pins.profiles.get(default)
     return {key: pin.model_dump(exclude_none=True) for key, pin in kept.datasets.items()} if kept else current
 
@@ -288,7 +350,9 @@ def _fetch(root: Path, commit: str) -> None:
         with Repo(str(root)) as repo:
             repo.fetch(revs=[commit])
     except DvcException as error:
-        raise CanonError(f"DVC cannot fetch the data of {commit[:12]}: {clean_urls(str(error))}; is a remote configured, and were they pushed?") from None
+        raise CanonError(
+            f"DVC cannot fetch the data of {commit[:12]}: {clean_urls(str(error))}; is a remote configured, and were they pushed?"
+        ) from None
 
 
 def settle(project: Project, say: Say) -> int:
@@ -336,5 +400,7 @@ def context_tags(cwd: Path, stage: str | None) -> dict[str, str]:
 
             tags["canon.pipeline"] = pipeline.name
             tags["canon.stage"] = name
-            tags["canon.data_hash"] = data_hash(data_inputs(collect_pins(project, pipeline, declared_stages(project, pipeline))))
+            tags["canon.data_hash"] = data_hash(
+                data_inputs(collect_pins(project, pipeline, declared_stages(project, pipeline)))
+            )
     return tags

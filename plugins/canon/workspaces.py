@@ -23,7 +23,9 @@ def add_workspace(project: Project, target: Path) -> tuple[str, ...]:
     return tuple(changed_files(project.root))
 
 
-def save_workspace(project: Project, pipeline: str | None, name: str | None, *, force: bool, dry_run: bool) -> tuple[Experiment, tuple[str, ...]]:
+def save_workspace(
+    project: Project, pipeline: str | None, name: str | None, *, force: bool, dry_run: bool
+) -> tuple[Experiment, tuple[str, ...]]:
     """Save the workspace as a DVC experiment named by a pipeline's result; return it and the files it leaves out."""
     check_repository(project.root)
     root = project.root
@@ -42,7 +44,12 @@ def save_workspace(project: Project, pipeline: str | None, name: str | None, *, 
                     generated.append(path)
         generated.append(posixpath.join(posixpath.dirname(result_path(each.name)), ".gitignore"))
     saved = save_experiment(
-        root, name or f"{chosen.name}-{profile}-{result.digest[:8]}", result=result.digest, generated=generated, force=force, dry_run=dry_run
+        root,
+        name or f"{chosen.name}-{profile}-{result.digest[:8]}",
+        result=result.digest,
+        generated=generated,
+        force=force,
+        dry_run=dry_run,
     )
     return saved, tuple(path for path in untracked_files(root, ["."]) if path not in set(generated))
 
@@ -50,8 +57,14 @@ def save_workspace(project: Project, pipeline: str | None, name: str | None, *, 
 def _chosen(project: Project, pipeline: str | None) -> Pipeline:
     if pipeline is not None:
         return project.pipeline(pipeline)
-    with_result = [each for each in project.pipelines if each.declaration.track and (project.root / lock_path(each)).exists()]
+    with_result = [
+        each for each in project.pipelines if each.declaration.track and (project.root / lock_path(each)).exists()
+    ]
     if len(with_result) == 1:
         return with_result[0]
     names = ", ".join(each.name for each in with_result)
-    raise CanonError(f"which pipeline's result is it? give one of: {names}" if names else "no pipeline has a result yet; run `dvc repro`")
+    raise CanonError(
+        f"which pipeline's result is it? give one of: {names}"
+        if names
+        else "no pipeline has a result yet; run `dvc repro`"
+    )

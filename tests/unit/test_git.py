@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.conftest import git
 
 from canon.git import (
     check_repository,
@@ -20,6 +19,7 @@ from canon.git import (
     store_root,
 )
 from canon.model.errors import CanonError
+from tests.conftest import git
 
 
 def tree_of(folder: Path) -> str:
@@ -30,7 +30,7 @@ def test_the_source_tree_of_a_commit_is_gits_own_tree(repository: Path) -> None:
     for path in ("a/b/c.py", "a.py", "a-b/x", "a/z", "é/ü.txt", "link"):
         (repository / path).parent.mkdir(parents=True, exist_ok=True)
         if path == "link":
-            os.symlink("a.py", repository / path)
+            (repository / path).symlink_to("a.py")
         else:
             (repository / path).write_text(path)
     (repository / "a.py").chmod(0o755)
@@ -169,10 +169,18 @@ def test_committable_files_are_those_that_git_has_or_could_have(repository: Path
     for name in ("ignored.csv", "new.csv", "folder/x.csv"):
         (repository / name).parent.mkdir(exist_ok=True)
         (repository / name).write_text("1")
-    assert committable_files(repository, ["ignored.csv", "new.csv", "folder", "README.md", "missing"]) == {"new.csv", "folder", "README.md"}
+    assert committable_files(repository, ["ignored.csv", "new.csv", "folder", "README.md", "missing"]) == {
+        "new.csv",
+        "folder",
+        "README.md",
+    }
 
 
-@given(user=st.text("abcXYZ019%._~-", min_size=1), secret=st.text("abc019%_~!$&*+=", min_size=1), scheme=st.sampled_from(["https", "http", "ssh"]))
+@given(
+    user=st.text("abcXYZ019%._~-", min_size=1),
+    secret=st.text("abc019%_~!$&*+=", min_size=1),
+    scheme=st.sampled_from(["https", "http", "ssh"]),
+)
 def test_no_password_survives_in_a_url(user: str, secret: str, scheme: str) -> None:
     url = f"{scheme}://{user}:SECRET{secret}@example.com/a/b.git?token=SECRET"
     assert "SECRET" not in clean_url(url)

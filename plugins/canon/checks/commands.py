@@ -74,7 +74,7 @@ _ANSI = re.compile(r"\$'(?:[^'\\]|\\.)*'", re.DOTALL)
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|[0-9@*#?$!-])", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)\+?=", re.ASCII)
-_PATTERN = re.compile(r"[*?]|\[.+\]|\{.*[,.{].*\}")
+_PATTERN = re.compile(r"[*?]|\[.|\{[^{}]*[,.]|\{\{")
 _SKIPPED = {"case": "esac", "[[": "]]"}
 _HEADS = frozenset(("if", "then", "else", "elif", "do", "while", "until", "!", "{", "}", "fi", "done", *_SKIPPED))
 _QUOTED_SPECIAL = re.compile(r"[\\$`]")
@@ -436,13 +436,20 @@ class _Reader:
             for target in command.targets:
                 self.substituted(target)
             if command.end == "(" and words and not command.substitution:
-                self.functions.add(words.pop(0).source)
+                self.bracket(words)
             if words:
                 self.simple(words, command.stdin)
             if command.end == "(":
                 outer.append(self.where)
             elif command.end == ")" and outer:
                 self.where = outer.pop()
+
+    def bracket(self, words: list[_Word]) -> None:
+        """Read what stands before a bracket: the name of a function, which is then known."""
+        if len(words) == 1 and not _ASSIGNMENT.match(words[0].bare):
+            self.functions.add(words.pop().source)
+        else:
+            self.unread(f"`{_short(words[0].source)} … (`: the shell expects no bracket here")
 
     def simple(self, words: Sequence[_Word], stdin: _Word | None) -> None:
         """Read a simple command: assignments, then a program and its arguments."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from canon.dvc.ignore import IgnoreRules
 from canon.git import tracked_paths, untracked_paths
 from canon.model.consistency import is_url
-from canon.model.errors import Problem
+from canon.model.errors import Problem, listed
 from canon.model.pins import ProfilePins, has_credentials
 from canon.model.project import Pipeline, Project
 from canon.model.stage import Stage
@@ -141,10 +141,10 @@ def _untracked_problems(
         by_folder.setdefault(folder, []).append(path)
     for folder, paths in by_folder.items():
         stage = deps[folder]
-        listed = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")  # noqa: PLR2004  names in a line
+        named = listed(paths)
         yield Problem(
             file=files.get(stage.file, stage.file), path=f"stages.{stage.name.partition('@')[0]}.deps",
-            message=f"under the dep `{folder}` lie files that Git does not hold, but DVC hashes: {listed}",
+            message=f"under the dep `{folder}` lie files that Git does not hold, but DVC hashes: {named}",
             remedy="commit them, or list them in .dvcignore (as `__pycache__`): other machines get other hashes",
         )  # fmt: skip
     for path in single:

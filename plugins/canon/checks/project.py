@@ -59,7 +59,9 @@ def check_project(root: Path) -> tuple[Problem, ...]:
 
 
 def _generated(project: Project) -> frozenset[str]:
-    return frozenset({TRACK, *(data_stage(dataset) for pipeline in project.pipelines for dataset in pipeline.declaration.data)})
+    return frozenset(
+        {TRACK, *(data_stage(dataset) for pipeline in project.pipelines for dataset in pipeline.declaration.data)}
+    )
 
 
 def _sorted(found: list[Problem]) -> tuple[Problem, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from canon.checks.imports import ImportScanner
 from canon.dvc.runcache import reasons_without_entry
 from canon.model.consistency import is_url, leaves_repository
-from canon.model.errors import Problem
+from canon.model.errors import Problem, listed
 from canon.model.names import check_names
 from canon.model.project import Project
 from canon.model.stage import Stage
@@ -69,7 +69,9 @@ def path_problems(root: Path, stages: Iterable[Stage], files: Mapping[str, str])
                     )
 
 
-def code_problems(root: Path, stages: Sequence[Stage], files: Mapping[str, str], generated: frozenset[str]) -> Iterator[Problem]:
+def code_problems(
+    root: Path, stages: Sequence[Stage], files: Mapping[str, str], generated: frozenset[str]
+) -> Iterator[Problem]:
     """Yield modules of the repository that a stage's command imports and its deps do not hold; and what cannot be read.
 
     Stages that Canon generates are left out: they run Canon itself.
@@ -83,12 +85,12 @@ def code_problems(root: Path, stages: Sequence[Stage], files: Mapping[str, str],
         covered = set(stage.dep_paths) | {file for file, _ in stage.param_paths}
         missing = [file for file in scan.files if not _covered(file, covered)]
         if missing:
-            listed = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")  # noqa: PLR2004  names in a line
+            named = listed(missing, 8)
             yield _problem(
                 stage,
                 files,
                 ".deps",
-                f"the command imports {listed}, which the stage does not list",
+                f"the command imports {named}, which the stage does not list",
                 "add it to `deps`: a change there must run the stage again",
             )
         for sentence in scan.unread:

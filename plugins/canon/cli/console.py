@@ -63,7 +63,14 @@ class Transfer:
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-        self._bar = Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=Console(stderr=True), transient=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
         self._bar.start()
         self._task = self._bar.add_task(self.label, total=total)
 
@@ -75,7 +82,11 @@ class Transfer:
                 self._bar.advance(self._task, count)
             elif not self.quiet and time.monotonic() - self._said >= 5:  # noqa: PLR2004  seconds between lines
                 self._said = time.monotonic()
-                say(f"{self.label}: {self._done:,} of {self._total:,} bytes" if self._total else f"{self.label}: {self._done:,} bytes")
+                say(
+                    f"{self.label}: {self._done:,} of {self._total:,} bytes"
+                    if self._total
+                    else f"{self.label}: {self._done:,} bytes"
+                )
 
     def done(self) -> None:
         """End; the bar goes away."""

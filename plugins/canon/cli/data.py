@@ -9,11 +9,13 @@ from typing import Annotated
 import typer
 
 from canon.cli.console import Transfer, put, put_json, put_table, say
-from canon.model.errors import CanonError
+from canon.model.errors import CanonError, listed
 from canon.model.project import find_root, load_project
 
 data_app = typer.Typer(help="Pin datasets, and bring them.", no_args_is_help=True)
-DatasetArgument = Annotated[list[str] | None, typer.Argument(help="DATASET or PIPELINE/DATASET; all by default.", show_default=False)]
+DatasetArgument = Annotated[
+    list[str] | None, typer.Argument(help="DATASET or PIPELINE/DATASET; all by default.", show_default=False)
+]
 JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=1, max=64, help="Files at once.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
@@ -21,16 +23,25 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a scrip
 @data_app.command()
 def pin(
     datasets: DatasetArgument = None,
-    profile: Annotated[str | None, typer.Option(help="The profile whose source is pinned; the workspace's by default.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="The profile whose source is pinned; the workspace's by default.")
+    ] = None,
     jobs: JobsOption = 4,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read the sources, write nothing.")] = False,  # noqa: FBT002  an option
-    json_: JsonOption = False,  # noqa: FBT002  an option
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read the sources, write nothing.")] = False,
+    json_: JsonOption = False,
 ) -> None:
     """Read each source once and write the hashes of its content to the pins file."""
     from canon.datasets import pin_datasets
 
     root = find_root(Path.cwd())
-    pinned = pin_datasets(load_project(root), datasets or (), profile, jobs=jobs, write=not dry_run, progress=lambda label: Transfer(label, quiet=json_))
+    pinned = pin_datasets(
+        load_project(root),
+        datasets or (),
+        profile,
+        jobs=jobs,
+        write=not dry_run,
+        progress=lambda label: Transfer(label, quiet=json_),
+    )
     if json_:
         put_json([{"dataset": f"{item.pipeline}/{item.dataset}", "profile": item.profile, "changed": item.changed, "uri": item.source.uri,
                    **item.pin.model_dump(exclude_none=True)} for item in pinned])  # fmt: skip
@@ -44,13 +55,15 @@ def pin(
 def get(
     datasets: DatasetArgument = None,
     jobs: JobsOption = 4,
-    json_: JsonOption = False,  # noqa: FBT002  an option
+    json_: JsonOption = False,
 ) -> None:
     """Bring pinned data to its path, and verify every byte; what is there and right is not moved."""
     from canon.datasets import get_datasets
 
     root = find_root(Path.cwd())
-    brought = get_datasets(load_project(root), datasets or (), jobs=jobs, progress=lambda label: Transfer(label, quiet=json_))
+    brought = get_datasets(
+        load_project(root), datasets or (), jobs=jobs, progress=lambda label: Transfer(label, quiet=json_)
+    )
     if json_:
         put_json([{"dataset": name, "path": path, "moved": moved} for name, path, moved in brought])
         return
@@ -60,9 +73,12 @@ def get(
 
 def profile_command(
     name: Annotated[str, typer.Argument(help="The profile to apply.", metavar="NAME")],
-    into: Annotated[Path | None, typer.Option("--into", help="Make a workspace of its own there: a Git worktree that shares DVC's cache.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, change nothing.")] = False,  # noqa: FBT002  an option
-    json_: JsonOption = False,  # noqa: FBT002  an option
+    into: Annotated[
+        Path | None,
+        typer.Option("--into", help="Make a workspace of its own there: a Git worktree that shares DVC's cache."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, change nothing.")] = False,
+    json_: JsonOption = False,
 ) -> None:
     """Apply a profile to a workspace: its pins become the current ones, its overlay goes into the params files."""
     from canon.profiles import apply, check_profile, recover
@@ -80,7 +96,7 @@ def profile_command(
             raise CanonError("--dry-run with --into: there would be nothing to look at; leave one of them out")
         left_out = add_workspace(project, target)
         if left_out:
-            say(f"canon: not committed, so not in {target}: {', '.join(left_out[:5])}{' …' if len(left_out) > 5 else ''}")  # noqa: PLR2004  names in one line
+            say(f"canon: not committed, so not in {target}: {listed(left_out)}")
         project = load_project(target)
     applied = apply(project, name, write=not dry_run)
     if json_:
@@ -88,7 +104,10 @@ def profile_command(
         return
     for path in applied.changed:
         put(path)
-    say(f"canon: {project.root} {'would have' if dry_run else 'has'} the profile `{name}`; " + ("run `dvc repro` there" if into else "run `dvc repro`"))
+    say(
+        f"canon: {project.root} {'would have' if dry_run else 'has'} the profile `{name}`; "
+        + ("run `dvc repro` there" if into else "run `dvc repro`")
+    )
 
 
 def register(app: typer.Typer) -> None:

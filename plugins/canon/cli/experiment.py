@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from canon.cli.console import put, put_json, say
+from canon.model.errors import listed
 from canon.model.project import find_root, load_project
 
 experiment_app = typer.Typer(help="Results as DVC experiments.", no_args_is_help=True)
@@ -21,18 +22,24 @@ def _group() -> None:
 
 @experiment_app.command()
 def save(
-    pipeline: Annotated[str | None, typer.Argument(help="Whose result names the experiment; needed when there are several.", show_default=False)] = None,
-    name: Annotated[str | None, typer.Option(help="Name; by default <pipeline>-<profile>-<8 digits of the result>.", show_default=False)] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace another experiment of that name.")] = False,  # noqa: FBT002  an option
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be saved, save nothing.")] = False,  # noqa: FBT002  an option
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON for a script.")] = False,  # noqa: FBT002  an option
+    pipeline: Annotated[
+        str | None,
+        typer.Argument(help="Whose result names the experiment; needed when there are several.", show_default=False),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name; by default <pipeline>-<profile>-<8 digits of the result>.", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace another experiment of that name.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be saved, save nothing.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON for a script.")] = False,
 ) -> None:
     """Save what the workspace holds as a DVC experiment, by plain Git: no data is needed."""
     from canon.workspaces import save_workspace
 
     saved, left_out = save_workspace(load_project(find_root(Path.cwd())), pipeline, name, force=force, dry_run=dry_run)
     if left_out:
-        say(f"canon: neither committed nor part of the experiment: {', '.join(left_out[:5])}{' …' if len(left_out) > 5 else ''}; `git add` what belongs to it")  # noqa: PLR2004  names in one line
+        say(f"canon: neither committed nor part of the experiment: {listed(left_out)}; `git add` what belongs to it")
     if json_:
         put_json({**asdict(saved), "dry_run": dry_run})
         return

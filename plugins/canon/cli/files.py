@@ -15,7 +15,7 @@ from canon.model.project import find_root, load_project
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
 
-def check(json_: JsonOption = False) -> None:  # noqa: FBT002  an option
+def check(json_: JsonOption = False) -> None:
     """Find everything that can be wrong, without running anything."""
     from canon.checks.project import check_project
 
@@ -36,8 +36,10 @@ def check(json_: JsonOption = False) -> None:  # noqa: FBT002  an option
 
 
 def render(
-    check_only: Annotated[bool, typer.Option("--check", help="Write nothing: print what would change, exit 1 if anything does.")] = False,  # noqa: FBT002  an option
-    json_: JsonOption = False,  # noqa: FBT002  an option
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Write nothing: print what would change, exit 1 if anything does.")
+    ] = False,
+    json_: JsonOption = False,
 ) -> None:
     """Write the files that are generated from the declarations; only what changed."""
     from canon.adapters import render_project
@@ -66,7 +68,7 @@ def render(
 
 
 def schema(
-    settings: Annotated[bool, typer.Option("--settings", help="The schema of [tool.canon] instead.")] = False,  # noqa: FBT002  an option
+    settings: Annotated[bool, typer.Option("--settings", help="The schema of [tool.canon] instead.")] = False,
 ) -> None:
     """Print the JSON Schema of a declaration, for editors."""
     from canon.model.schema import build_schema

@@ -21,8 +21,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a scrip
 
 def track(
     pipeline: Annotated[str, typer.Argument(help="The pipeline that has just run.")],
-    definition: Annotated[str, typer.Option(help="Hash of the stages that dvc.yaml was rendered from; another one is refused.")] = "",
-    json_: JsonOption = False,  # noqa: FBT002  an option
+    definition: Annotated[
+        str, typer.Option(help="Hash of the stages that dvc.yaml was rendered from; another one is refused.")
+    ] = "",
+    json_: JsonOption = False,
 ) -> None:
     """Write the result of a pipeline and log it: what the generated last stage runs."""
     from canon.track import check_definition, send_spooled, track_pipeline
@@ -41,11 +43,16 @@ def track(
 
 def log(
     revision: Annotated[
-        str | None, typer.Argument(metavar="[REV]", help="Commit, branch, tag or DVC experiment; the workspace by default.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[REV]", help="Commit, branch, tag or DVC experiment; the workspace by default.", show_default=False
+        ),
     ] = None,
-    pipeline: Annotated[list[str] | None, typer.Option("--pipeline", "-p", help="Only this pipeline.", show_default=False)] = None,
-    spooled: Annotated[bool, typer.Option("--spooled", help="Only send what was spooled.")] = False,  # noqa: FBT002  an option
-    json_: JsonOption = False,  # noqa: FBT002  an option
+    pipeline: Annotated[
+        list[str] | None, typer.Option("--pipeline", "-p", help="Only this pipeline.", show_default=False)
+    ] = None,
+    spooled: Annotated[bool, typer.Option("--spooled", help="Only send what was spooled.")] = False,
+    json_: JsonOption = False,
 ) -> None:
     """Log results where their rows are missing, give rows their commit once it exists, send what was spooled."""
     from canon.git import check_repository, resolve_revision
@@ -70,7 +77,9 @@ def log(
     else:
         _put_all(tracked, sent, spooled=spooled)
     if any(item.spooled for item in tracked):
-        raise CanonError("the tracking server did not take every result; they are kept, and sent by the next `canon log`")
+        raise CanonError(
+            "the tracking server did not take every result; they are kept, and sent by the next `canon log`"
+        )
 
 
 def _put_all(tracked: Sequence[Tracked], sent: int, *, spooled: bool) -> None:
@@ -84,7 +93,9 @@ def format_tracked(tracked: Tracked) -> str:
     """One line: pipeline, result, what became of it, metrics, and where to look."""
     what = "spooled" if tracked.spooled else "logged" if tracked.created else "already logged"
     metrics = "".join(f"  {key} {value:g}" for key, value in sorted(tracked.metrics.items()))
-    return f"{tracked.pipeline}  result {tracked.result[:8]}  {what}{metrics}" + (f"\n  {tracked.url}" if tracked.url and tracked.created else "")
+    return f"{tracked.pipeline}  result {tracked.result[:8]}  {what}{metrics}" + (
+        f"\n  {tracked.url}" if tracked.url and tracked.created else ""
+    )
 
 
 def register(app: typer.Typer) -> None:

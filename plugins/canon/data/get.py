@@ -21,7 +21,14 @@ PREFIX = ".canon-get-"
 
 
 def fetch_source(
-    source: Source, pin: Pin, target: Path, *, root: Path, endpoint: str | None = None, progress: Progress | None = None, jobs: int = 4
+    source: Source,
+    pin: Pin,
+    target: Path,
+    *,
+    root: Path,
+    endpoint: str | None = None,
+    progress: Progress | None = None,
+    jobs: int = 4,
 ) -> bool:
     """Bring the pinned content to ``target``; return whether anything was moved (not when it is there already).
 
@@ -35,7 +42,10 @@ def fetch_source(
         return False
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _scratch(target) as scratch, open_source(source.uri, root=root, endpoint=endpoint, version_id=source.version_id) as reader:
+        with (
+            _scratch(target) as scratch,
+            open_source(source.uri, root=root, endpoint=endpoint, version_id=source.version_id) as reader,
+        ):
             new = scratch / target.name
             _download(reader, source, pin, new, progress, jobs)
             _put_in_place(new, target, scratch)
@@ -89,12 +99,16 @@ def _is_alive(left: Path) -> bool:
 def _download(reader: SourceReader, source: Source, pin: Pin, new: Path, progress: Progress, jobs: int) -> None:
     remedy = "run `canon data pin` if the new content is meant, and commit the pins"
     if reader.is_folder != pin.is_folder:
-        raise SourceChangedError(f"the source {source.uri} is a {'folder' if reader.is_folder else 'file'}, a {'folder' if pin.is_folder else 'file'} was pinned; {remedy}")
+        raise SourceChangedError(
+            f"the source {source.uri} is a {'folder' if reader.is_folder else 'file'}, a {'folder' if pin.is_folder else 'file'} was pinned; {remedy}"
+        )
     files = []
     for file in reader.files():
         files.append(file)
         if pin.nfiles is not None and len(files) > pin.nfiles:
-            raise SourceChangedError(f"the source {source.uri} has more than the {pin.nfiles:,} files that were pinned; {remedy}")
+            raise SourceChangedError(
+                f"the source {source.uri} has more than the {pin.nfiles:,} files that were pinned; {remedy}"
+            )
     _check_case(files, source.uri)
     progress.start(pin.size, len(files))
 
@@ -110,7 +124,9 @@ def _download(reader: SourceReader, source: Source, pin: Pin, new: Path, progres
     try:
         found = pin_of(read_all(files, read, jobs), is_folder=pin.is_folder)
     except TooLongError:
-        raise SourceChangedError(f"the source {source.uri} has more than the {pin.size:,} bytes that were pinned; {remedy}") from None
+        raise SourceChangedError(
+            f"the source {source.uri} has more than the {pin.size:,} bytes that were pinned; {remedy}"
+        ) from None
     finally:
         progress.done()
     if found != pin:
@@ -125,7 +141,9 @@ def _check_case(files: list[SourceFile], uri: str) -> None:
     for file in files:
         other = seen.setdefault(file.relpath.casefold(), file.relpath)
         if other != file.relpath:
-            raise CanonError(f"{uri} holds {other!r} and {file.relpath!r}, which are one file on some machines; rename one of them")
+            raise CanonError(
+                f"{uri} holds {other!r} and {file.relpath!r}, which are one file on some machines; rename one of them"
+            )
 
 
 def _put_in_place(new: Path, target: Path, scratch: Path) -> None:

@@ -12,7 +12,9 @@ from canon.model.errors import CanonError
 from canon.model.pins import Pin, Source
 
 
-def pin_source(uri: str, *, root: Path, endpoint: str | None = None, progress: Progress | None = None, jobs: int = 4) -> tuple[Pin, Source]:
+def pin_source(
+    uri: str, *, root: Path, endpoint: str | None = None, progress: Progress | None = None, jobs: int = 4
+) -> tuple[Pin, Source]:
     """Read every byte of a source once; return its pin, and where it was.
 
     Raises CanonError when there is no such source, no right to read it, nothing in it, or when it changes meanwhile.
@@ -33,7 +35,9 @@ def pin_source(uri: str, *, root: Path, endpoint: str | None = None, progress: P
         finally:
             progress.done()
         if sorted(reader.files(), key=lambda file: file.relpath) != files:
-            raise CanonError(f"the source {uri} changed while it was read; wait until it is complete, then pin it again")
+            raise CanonError(
+                f"the source {uri} changed while it was read; wait until it is complete, then pin it again"
+            )
         single = files[0] if not reader.is_folder else None
         return pin_of(contents, is_folder=reader.is_folder), Source(
             uri=uri,

@@ -54,7 +54,12 @@ def read_content(
 
 
 def _read_once(
-    reader: SourceReader, file: SourceFile, into: Callable[[], BinaryIO] | None, limit: int | None, progress: Progress, stop: threading.Event | None
+    reader: SourceReader,
+    file: SourceFile,
+    into: Callable[[], BinaryIO] | None,
+    limit: int | None,
+    progress: Progress,
+    stop: threading.Event | None,
 ) -> Content:
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     size = 0
@@ -77,11 +82,15 @@ def _read_once(
             sink.close()
     if file.size is not None and size != file.size:
         progress.advance(-size)
-        raise CanonError(f"{file.relpath or 'the source'}: {size:,} bytes arrived, {file.size:,} were announced; it was cut off, or it changes while it is read")
+        raise CanonError(
+            f"{file.relpath or 'the source'}: {size:,} bytes arrived, {file.size:,} were announced; it was cut off, or it changes while it is read"
+        )
     return Content(file.relpath, size, md5.hexdigest(), sha256.hexdigest())
 
 
-def read_all(files: Sequence[SourceFile], read: Callable[[SourceFile, threading.Event], Content], jobs: int) -> list[Content]:
+def read_all(
+    files: Sequence[SourceFile], read: Callable[[SourceFile, threading.Event], Content], jobs: int
+) -> list[Content]:
     """Read files side by side, in their order; the first error stops the others."""
     stop = threading.Event()
     if len(files) == 1 or jobs == 1:

@@ -36,7 +36,9 @@ def experiment_ref(baseline: str, name: str) -> str:
     return f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}"
 
 
-def save_experiment(root: Path, name: str, *, result: str, generated: Iterable[str], force: bool = False, dry_run: bool = False) -> Experiment:
+def save_experiment(
+    root: Path, name: str, *, result: str, generated: Iterable[str], force: bool = False, dry_run: bool = False
+) -> Experiment:
     """Write the checkout's tracked changes and ``generated`` (paths DVC and Canon wrote, tracked or not) as an experiment.
 
     ``result`` becomes the commit's trailer `Canon-Result`. Index, branches and files of the checkout stay as they are.
@@ -54,11 +56,17 @@ def save_experiment(root: Path, name: str, *, result: str, generated: Iterable[s
         if run_git(root, "rev-parse", f"{old}^{{tree}}").decode().strip() == tree:
             return Experiment(name, ref, old, baseline, created=False)
         if not force:
-            raise CanonError(f"there is another experiment `{name}` on {baseline[:12]}; give another --name, or replace it with --force")
+            raise CanonError(
+                f"there is another experiment `{name}` on {baseline[:12]}; give another --name, or replace it with --force"
+            )
     if dry_run:
         return Experiment(name, ref, "", baseline, created=True)
     message = f"canon: experiment {name}\n\nCanon-Result: {result}\n"
-    commit = run_git(root, *_identity(root), "commit-tree", tree, "-p", baseline, "-F", "-", stdin=message.encode()).decode().strip()
+    commit = (
+        run_git(root, *_identity(root), "commit-tree", tree, "-p", baseline, "-F", "-", stdin=message.encode())
+        .decode()
+        .strip()
+    )
     run_git(root, "update-ref", "-m", f"canon: experiment {name}", ref, commit, old or "0" * len(commit))
     return Experiment(name, ref, commit, baseline, created=True)
 
@@ -100,7 +108,9 @@ def _write_tree(root: Path, generated: Iterable[str]) -> str:
 def add_worktree(root: Path, into: Path, cache: Path) -> None:
     """Make ``into`` a checkout of HEAD of its own, with its own DVC state and the same cache. Raises CanonError."""
     if into.exists() and any(into.iterdir()):
-        raise CanonError(f"{into} is there already and not empty; give another folder, or remove it (`git worktree remove {into}`)")
+        raise CanonError(
+            f"{into} is there already and not empty; give another folder, or remove it (`git worktree remove {into}`)"
+        )
     if head_commit(root) is None:
         raise CanonError(f"{root} has no commit yet to check out; commit first")
     run_git(root, "worktree", "add", "--detach", "--quiet", str(into), "HEAD")

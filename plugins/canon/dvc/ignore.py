@@ -37,7 +37,8 @@ class IgnoreRules:
         """Tell whether DVC leaves out a path (relative to the root, with ``/``), or a folder that it lies in."""
         parts = path.split("/")
         return any(
-            self._matches("/".join(parts[:depth]), is_folder=is_folder or depth < len(parts)) for depth in range(1, len(parts) + 1)
+            self._matches("/".join(parts[:depth]), is_folder=is_folder or depth < len(parts))
+            for depth in range(1, len(parts) + 1)
         )
 
     def _matches(self, path: str, *, is_folder: bool) -> bool:

@@ -21,10 +21,14 @@ def load_lockfile(text: str, name: str) -> dict[str, dict[str, Any]]:
         return {}
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         found = data.get("schema") if isinstance(data, dict) else None
-        raise CanonError(f"{name} has the schema {found!r}, known is {SCHEMA!r}; write it anew with DVC 3 (`dvc commit`)")
+        raise CanonError(
+            f"{name} has the schema {found!r}, known is {SCHEMA!r}; write it anew with DVC 3 (`dvc commit`)"
+        )
     stages = data.get("stages") or {}
     if not isinstance(stages, dict) or not all(is_entry(entry) for entry in stages.values()):
-        raise CanonError(f"{name} does not have the shape that DVC writes; restore it with `git checkout {name}`, or run `dvc repro`")
+        raise CanonError(
+            f"{name} does not have the shape that DVC writes; restore it with `git checkout {name}`, or run `dvc repro`"
+        )
     return dict(stages)
 
 
@@ -36,7 +40,8 @@ def is_entry(entry: object) -> bool:
         and isinstance(entry.get("params") or {}, Mapping)
         and all(isinstance(values, Mapping) for values in (entry.get("params") or {}).values())
         and all(
-            isinstance(entry.get(key) or [], list) and all(isinstance(item, Mapping) and isinstance(item.get("path"), str) for item in entry.get(key) or [])
+            isinstance(entry.get(key) or [], list)
+            and all(isinstance(item, Mapping) and isinstance(item.get("path"), str) for item in entry.get(key) or [])
             for key in ("deps", "outs")
         )
     )

@@ -53,12 +53,20 @@ def stored_files(out: Mapping[str, Any], cache: Path, workspace: Path | None) ->
         members = json.loads(listing.read_bytes())
         pairs = [(str(member["relpath"]), str(member["md5"])) for member in members]
     except (ValueError, KeyError, TypeError) as error:
-        raise CanonError(f"{listing} is no list of files in DVC's format ({error}); remove it and run `dvc fetch`") from None
+        raise CanonError(
+            f"{listing} is no list of files in DVC's format ({error}); remove it and run `dvc fetch`"
+        ) from None
     for relpath, member in pairs:
         pure = PurePosixPath(relpath)
         if pure.is_absolute() or ".." in pure.parts:
-            raise CanonError(f"{listing} names a file outside of its folder: {relpath!r}; whoever wrote that object is not to be trusted")
-        yield StoredFile(relpath, member, _locate(f"{out['path']}/{relpath}", member, cache, workspace / relpath if workspace else None))
+            raise CanonError(
+                f"{listing} names a file outside of its folder: {relpath!r}; whoever wrote that object is not to be trusted"
+            )
+        yield StoredFile(
+            relpath,
+            member,
+            _locate(f"{out['path']}/{relpath}", member, cache, workspace / relpath if workspace else None),
+        )
 
 
 def _locate(name: str, md5: str, cache: Path, workspace: Path | None) -> Path:

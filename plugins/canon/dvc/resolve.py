@@ -14,7 +14,10 @@ from canon.output.yaml import load_yaml
 
 def has_templating(document: Mapping[str, Any]) -> bool:
     """Tell whether a dvc.yaml has anything to resolve: ``${…}``, ``foreach`` or ``matrix``."""
-    return any("foreach" in stage or "matrix" in stage or _has_template(stage) for stage in (document.get("stages") or {}).values())
+    return any(
+        "foreach" in stage or "matrix" in stage or _has_template(stage)
+        for stage in (document.get("stages") or {}).values()
+    )
 
 
 def _has_template(value: object) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from canon.model.consistency import is_url, leaves_repository
 from canon.model.errors import CanonError
-from canon.model.stage import Stage
+from canon.model.stage import Out, Stage
 from canon.output.yaml import load_yaml
 
 _LEFT_OUT = ("size", "nfiles")
@@ -75,14 +75,18 @@ def _reasons(stage: Stage) -> Iterator[str]:
     if not stage.deps and not stage.params:
         yield "it has neither deps nor params; list its code under `deps`"
     for out in stage.outs:
-        if out.persist:
-            yield f"its out `{out.path}` is `persist: true`, so that its content depends on earlier runs; remove that"
-        if not out.cache and out.kind != "metrics":
-            yield f"its out `{out.path}` is `cache: false`; let DVC cache it, or make it a metric"
-        if not out.push:
-            yield f"its out `{out.path}` is `push: false`; other pods could not have it"
-        if is_url(out.path) or leaves_repository(stage.from_root(out.path)):
-            yield f"its out `{out.path}` lies outside of the repository; write below the root"
+        yield from _reasons_of_out(stage, out)
     for dep in stage.deps:
         if is_url(dep):
             yield f"its dep `{dep}` lies outside of the repository; declare it under `data:`"
+
+
+def _reasons_of_out(stage: Stage, out: Out) -> Iterator[str]:
+    if out.persist:
+        yield f"its out `{out.path}` is `persist: true`, so that its content depends on earlier runs; remove that"
+    if not out.cache and out.kind != "metrics":
+        yield f"its out `{out.path}` is `cache: false`; let DVC cache it, or make it a metric"
+    if not out.push:
+        yield f"its out `{out.path}` is `push: false`; other pods could not have it"
+    if is_url(out.path) or leaves_repository(stage.from_root(out.path)):
+        yield f"its out `{out.path}` lies outside of the repository; write below the root"

@@ -11,7 +11,7 @@ from pathlib import Path
 from mlflow.tracking.context.abstract_context import RunContextProvider
 
 
-class CanonContextProvider(RunContextProvider):  # type: ignore[misc]  # MLflow's class is untyped
+class CanonContextProvider(RunContextProvider):
     """Tags where a Canon project is around; tags that the user sets go before these."""
 
     def in_context(self) -> bool:

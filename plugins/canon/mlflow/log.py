@@ -73,7 +73,9 @@ def _experiment(client: MlflowClient, name: str, uri: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None:
         if found.lifecycle_stage == "deleted":
-            raise CanonError(f"the MLflow experiment `{name}` was deleted; bring it back with `mlflow experiments restore -x {found.experiment_id}`")
+            raise CanonError(
+                f"the MLflow experiment `{name}` was deleted; bring it back with `mlflow experiments restore -x {found.experiment_id}`"
+            )
         return str(found.experiment_id)
     file = sqlite_file(uri)
     # Without a location of its own, artifacts would go to ./mlruns of the folder that a command happens to run in.
@@ -102,10 +104,14 @@ def _fill(client: MlflowClient, run: Run, experiment: str, record: RunRecord) ->
     params = [Param(key, value) for key, value in record.params.items() if key not in run.data.params]
     for start in range(0, len(params), PARAMS_A_BATCH):
         client.log_batch(run_id, params=params[start : start + PARAMS_A_BATCH])
-    metrics = [Metric(key, value, run.info.start_time, 0) for key, value in record.metrics.items() if key not in run.data.metrics]
+    metrics = [
+        Metric(key, value, run.info.start_time, 0)
+        for key, value in record.metrics.items()
+        if key not in run.data.metrics
+    ]
     for start in range(0, len(metrics), METRICS_A_BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + METRICS_A_BATCH])
-    if not run.inputs.dataset_inputs:
+    if run.inputs is None or not run.inputs.dataset_inputs:
         _log_datasets(client, run_id, record.datasets)
     with _staged({**record.files}, record.texts) as folder:
         client.log_artifacts(run_id, str(folder))
@@ -149,9 +155,19 @@ def _log_datasets(client: MlflowClient, run_id: str, datasets: Iterable[DatasetR
             Dataset(
                 name=dataset.name,
                 digest=dataset.digest[:MAX_DIGEST],
-                source_type="s3" if dataset.uri.startswith("s3://") else "http" if dataset.uri.startswith("http") else "local",
+                source_type="s3"
+                if dataset.uri.startswith("s3://")
+                else "http"
+                if dataset.uri.startswith("http")
+                else "local",
                 source=json.dumps({"uri": dataset.uri}),
-                profile=json.dumps({"digest": dataset.digest, "bytes": dataset.size, **({"files": dataset.nfiles} if dataset.nfiles else {})}),
+                profile=json.dumps(
+                    {
+                        "digest": dataset.digest,
+                        "bytes": dataset.size,
+                        **({"files": dataset.nfiles} if dataset.nfiles else {}),
+                    }
+                ),
             ),
             [InputTag("mlflow.data.context", "training")],
         )
@@ -161,7 +177,9 @@ def _log_datasets(client: MlflowClient, run_id: str, datasets: Iterable[DatasetR
         client.log_inputs(run_id, datasets=inputs)
 
 
-def _log_model(client: MlflowClient, run: Run, experiment: str, model: ModelRecord, record: RunRecord, done: set[str]) -> None:
+def _log_model(
+    client: MlflowClient, run: Run, experiment: str, model: ModelRecord, record: RunRecord, done: set[str]
+) -> None:
     run_id = run.info.run_id
     if "MLmodel" not in model.files:  # not in MLflow's format: kept as it is
         with _staged({f"models/{model.name}/{path}": source for path, source in model.files.items()}) as folder:
@@ -172,7 +190,12 @@ def _log_model(client: MlflowClient, run: Run, experiment: str, model: ModelReco
     model_id = _own_model(client, experiment, run_id, model.name)
     if model_id is None:
         model_id = client.create_logged_model(
-            experiment, name=model.name, source_run_id=run_id, tags={TAG_RESULT: record.result}, params=dict(record.params) or None, model_type="pyfunc"
+            experiment,
+            name=model.name,
+            source_run_id=run_id,
+            tags={TAG_RESULT: record.result},
+            params=dict(record.params) or None,
+            model_type="pyfunc",
         ).model_id
     state = client.get_logged_model(model_id)
     if str(state.status) != "READY":
@@ -202,11 +225,17 @@ def _register(client: MlflowClient, name: str, model_id: str, run_id: str, recor
         return
     kept = (TAG_RESULT, TAG_COMMIT, "canon.data_hash")
     client.create_model_version(
-        name, source=f"models:/{model_id}", run_id=run_id, model_id=model_id, tags={key: record.tags[key] for key in kept if key in record.tags}
+        name,
+        source=f"models:/{model_id}",
+        run_id=run_id,
+        model_id=model_id,
+        tags={key: record.tags[key] for key in kept if key in record.tags},
     )
 
 
-def assign_commits(uri: str, root: Path, experiment: str, commit_of_tree: Callable[[str, str | None], str | None]) -> int:
+def assign_commits(
+    uri: str, root: Path, experiment: str, commit_of_tree: Callable[[str, str | None], str | None]
+) -> int:
     """Give dirty runs of an experiment the commit that ``commit_of_tree(tree, base)`` knows; return how many got one.
 
     A local store that does not exist yet is not made, nor MLflow imported for it.
@@ -220,14 +249,20 @@ def assign_commits(uri: str, root: Path, experiment: str, commit_of_tree: Callab
         found = client.get_experiment_by_name(experiment)
         if found is None or found.lifecycle_stage == "deleted":
             return 0
-        runs: list[Any] = list(client.search_runs([found.experiment_id], filter_string=f"tags.`{TAG_DIRTY}` = 'true'", max_results=1000))
+        runs: list[Any] = list(
+            client.search_runs([found.experiment_id], filter_string=f"tags.`{TAG_DIRTY}` = 'true'", max_results=1000)
+        )
         for run in runs:
             tree = run.data.tags.get(TAG_TREE)
             commit = commit_of_tree(tree, run.data.tags.get(TAG_COMMIT)) if tree else None
             if commit:
                 client.set_tag(run.info.run_id, TAG_COMMIT, commit)
                 client.set_tag(run.info.run_id, TAG_DIRTY, "false")
-                client.set_tag(run.info.run_id, "mlflow.note.content", _committed(run.data.tags.get("mlflow.note.content", ""), commit))
+                client.set_tag(
+                    run.info.run_id,
+                    "mlflow.note.content",
+                    _committed(run.data.tags.get("mlflow.note.content", ""), commit),
+                )
                 count += 1
     return count
 
@@ -237,7 +272,8 @@ def _committed(note: str, commit: str) -> str:
     lines: list[str] = []
     for line in note.splitlines():
         if line.startswith("    ") and "dvc repro" in line:
-            lines.append(f"    git checkout {commit[:12]} && dvc repro")
+            again = line.strip().split("git apply canon.patch && ")[-1]
+            lines.append(f"    git checkout {commit[:12]} && {again}")
         elif not line.startswith("The code was not committed when this ran"):
             lines.append(line)
     return "\n".join(lines)

@@ -84,12 +84,17 @@ def build_record(
     origin: Origin,
     *,
     description: str = "",
+    again: str = "dvc repro",
     sources: Mapping[str, str] | None = None,
     lock: str = "",
     files: Mapping[str, Path] | None = None,
     models: Iterable[ModelRecord] = (),
 ) -> RunRecord:
-    """Build what is logged: ``sources`` are the datasets' URIs, ``lock`` the text of dvc.lock, ``files`` the plots."""
+    """Build what is logged.
+
+    ``sources`` are the datasets' URIs, ``lock`` the text of dvc.lock, ``files`` the plots, ``again`` the command that
+    makes the result again.
+    """
     sources = sources or {}
     texts = {"result.json": _pretty(result)}
     if lock:
@@ -99,14 +104,19 @@ def build_record(
     return RunRecord(
         experiment=result.pipeline,
         run_name=run_name(result, origin),
-        tags=build_tags(result, origin, description),
+        tags=build_tags(result, origin, description, again),
         params=flat_params(result.params),
         metrics=flat_metrics(result.metrics),
         datasets=tuple(
-            DatasetRecord(name=name, digest=str(pin.get("sha256") or pin["md5"]), uri=sources.get(name, name),
-                          size=int(pin.get("size") or 0), nfiles=pin.get("nfiles"))
+            DatasetRecord(
+                name=name,
+                digest=str(pin.get("sha256") or pin["md5"]),
+                uri=sources.get(name, name),
+                size=int(pin.get("size") or 0),
+                nfiles=pin.get("nfiles"),
+            )
             for name, pin in sorted(result.pins.items())
-        ),  # fmt: skip
+        ),
         texts=texts,
         files=dict(files or {}),
         models=tuple(models),
@@ -130,7 +140,7 @@ def origin_tags(origin: Origin) -> dict[str, str]:
     return {key: value for key, value in tags.items() if value}
 
 
-def build_tags(result: Result, origin: Origin, description: str) -> dict[str, str]:
+def build_tags(result: Result, origin: Origin, description: str, again: str) -> dict[str, str]:
     """All tags of a run."""
     tags = {
         TAG_RESULT: result.digest,
@@ -142,12 +152,12 @@ def build_tags(result: Result, origin: Origin, description: str) -> dict[str, st
         "mlflow.source.type": "PROJECT",
         "mlflow.source.name": origin.url or result.pipeline,
         "mlflow.user": origin.user,
-        "mlflow.note.content": format_note(result, origin, description),
+        "mlflow.note.content": format_note(result, origin, description, again),
     }
     return {key: value[:MAX_TAG] for key, value in {**tags, **origin_tags(origin)}.items() if value}
 
 
-def format_note(result: Result, origin: Origin, description: str) -> str:
+def format_note(result: Result, origin: Origin, description: str, again: str) -> str:
     """The run's description in Markdown: what was run, on which data, and how to run it again."""
     lines = [description.strip(), ""] if description.strip() else []
     lines += ["| stage | command |", "|---|---|"]
@@ -158,10 +168,10 @@ def format_note(result: Result, origin: Origin, description: str) -> str:
     lines += ["", "| data | bytes | content |", "|---|---|---|"]
     for name, pin in sorted(result.pins.items()):
         lines.append(f"| {_cell(name)} | {pin.get('size', '')} | `{str(pin.get('sha256') or pin['md5'])[:12]}` |")
-    again = f"git checkout {origin.commit[:12]} && " if origin.commit else ""
+    before = f"git checkout {origin.commit[:12]} && " if origin.commit else ""
     if origin.dirty:
-        again += "git apply canon.patch && "
-    lines += ["", "Run it again:", "", f"    {again}dvc repro", ""]
+        before += "git apply canon.patch && "
+    lines += ["", "Run it again:", "", f"    {before}{again}", ""]
     if origin.dirty:
         lines.append("The code was not committed when this ran; the changes are in the artifact `canon.patch`.")
     return "\n".join(lines)
@@ -231,5 +241,3 @@ def _number(value: Any) -> float | None:  # noqa: ANN401  whatever a file holds
     if value in {"nan", "inf", "-inf"}:  # as canonical JSON spells them
         return float(value)
     return None
-
-

@@ -52,7 +52,9 @@ def spool_record(record: RunRecord, folder: Path) -> Path:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
-        raise CanonError(f"the result cannot be kept in {folder}: {error.strerror or error}; free some space, then run `canon log`") from None
+        raise CanonError(
+            f"the result cannot be kept in {folder}: {error.strerror or error}; free some space, then run `canon log`"
+        ) from None
     return target
 
 
@@ -74,11 +76,19 @@ def _document(record: RunRecord, scratch: Path, target: Path) -> dict[str, Any]:
         "tags": dict(record.tags),
         "params": dict(record.params),
         "metrics": {key: repr(value) for key, value in record.metrics.items()},
-        "datasets": [{"name": item.name, "digest": item.digest, "uri": item.uri, "size": item.size, "nfiles": item.nfiles} for item in record.datasets],
+        "datasets": [
+            {"name": item.name, "digest": item.digest, "uri": item.uri, "size": item.size, "nfiles": item.nfiles}
+            for item in record.datasets
+        ],
         "texts": {name: base64.b64encode(content).decode() for name, content in record.texts.items()},
         "files": {name: keep(path) for name, path in record.files.items()},
         "models": [
-            {"name": model.name, "register": model.register, "files": {name: keep(path) for name, path in model.files.items()}} for model in record.models
+            {
+                "name": model.name,
+                "register": model.register,
+                "files": {name: keep(path) for name, path in model.files.items()},
+            }
+            for model in record.models
         ],
     }
 
@@ -98,7 +108,11 @@ def _record(document: Mapping[str, Any]) -> RunRecord:
         texts={name: base64.b64decode(text) for name, text in document["texts"].items()},
         files={name: Path(path) for name, path in document["files"].items()},
         models=tuple(
-            ModelRecord(name=item["name"], files={name: Path(path) for name, path in item["files"].items()}, register=item["register"])
+            ModelRecord(
+                name=item["name"],
+                files={name: Path(path) for name, path in item["files"].items()},
+                register=item["register"],
+            )
             for item in document["models"]
         ),
     )
@@ -116,7 +130,9 @@ def load_spooled(path: Path) -> RunRecord:
     try:
         return _record(json.loads((path / RECORD).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CanonError(f"the spooled result {path} is damaged ({type(error).__name__}: {error}); it stays there and is not sent; remove it, or run `canon log` on its commit") from None
+        raise CanonError(
+            f"the spooled result {path} is damaged ({type(error).__name__}: {error}); it stays there and is not sent; remove it, or run `canon log` on its commit"
+        ) from None
 
 
 def send_spooled(folder: Path, uri: str, root: Path) -> SentReport:

@@ -19,8 +19,16 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT = 120
 """Seconds to wait for another process that writes to the same store."""
 # MLflow's own defaults are 7 retries of 120 s: a server that is down would hold a finished stage for minutes.
-HTTP_DEFAULTS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1"}
-QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+HTTP_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+QUIET = {
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
 
 
 def tracking_uri(root: Path, declared: str | None, environ: Mapping[str, str]) -> str:
@@ -61,9 +69,13 @@ def store_lock(uri: str, root: Path) -> Iterator[None]:
         with FileLock(path, timeout=LOCK_TIMEOUT):
             yield
     except Timeout:
-        raise CanonError(f"another process has been writing to {clean(uri)} for {LOCK_TIMEOUT} s (lock {path}); wait for it, or end it") from None
+        raise CanonError(
+            f"another process has been writing to {clean(uri)} for {LOCK_TIMEOUT} s (lock {path}); wait for it, or end it"
+        ) from None
     except PermissionError:
-        raise StoreUnavailableError(f"{path} cannot be locked: no right to write there; make the folder writable, or set MLFLOW_TRACKING_URI") from None
+        raise StoreUnavailableError(
+            f"{path} cannot be locked: no right to write there; make the folder writable, or set MLFLOW_TRACKING_URI"
+        ) from None
 
 
 def open_client(uri: str) -> MlflowClient:
@@ -87,7 +99,9 @@ def explained(uri: str) -> Iterator[None]:
         raise
     except Exception as error:
         module = type(error).__module__.partition(".")[0]
-        if module not in {"mlflow", "sqlalchemy", "requests", "urllib3", "alembic", "sqlite3"} and not isinstance(error, OSError):
+        if module not in {"mlflow", "sqlalchemy", "requests", "urllib3", "alembic", "sqlite3"} and not isinstance(
+            error, OSError
+        ):
             raise
         raise StoreUnavailableError(f"MLflow at {clean(uri)}: {_reason(uri, error)}") from error
 
@@ -101,7 +115,12 @@ def _reason(uri: str, error: Exception) -> str:
     host = urlsplit(uri).hostname or uri
     for code, reason in (("401", "it asks for credentials: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"),
                          ("403", "the credentials have no right to write there")):  # fmt: skip
-        if f"error code {code}" in text or f"{code} error" in text or f"status {code}" in text or f"{code} Client Error" in text:
+        if (
+            f"error code {code}" in text
+            or f"{code} error" in text
+            or f"status {code}" in text
+            or f"{code} Client Error" in text
+        ):
             return f"{reason} ({text[:120]})"
     if "Max retries" in text or "timed out" in text or "refused" in text or "Connection" in text:
         return f"{host} does not answer; is the server up, and the address right?"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os.path
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -20,20 +20,28 @@ def is_url(path: str) -> bool:
 
 def leaves_repository(path: str) -> bool:
     """Tell whether a path relative to the root is absolute, or goes above it by ``..`` (links are not looked at)."""
-    normal = os.path.normpath(path)
-    return os.path.isabs(path) or normal == ".." or normal.startswith("../")
+    normal = posixpath.normpath(path)
+    return path.startswith("/") or normal == ".." or normal.startswith("../")
 
 
-def consistency_problems(declaration: Declaration, raw: Mapping[str, Any], settings: Settings, *, file: str, locate: Locate) -> tuple[Problem, ...]:
+def consistency_problems(
+    declaration: Declaration, raw: Mapping[str, Any], settings: Settings, *, file: str, locate: Locate
+) -> tuple[Problem, ...]:
     """Everything in a valid declaration that contradicts itself, the settings, or what a manifest can hold."""
 
     def problem(place: Place, message: str, remedy: str) -> Problem:
         return Problem(file=file, line=locate(place), path=format_place(place), message=message, remedy=remedy)
 
     found: list[Problem] = []
-    stem = os.path.basename(file).rsplit(".", 1)[0]
+    stem = posixpath.basename(file).rsplit(".", 1)[0]
     if declaration.name != stem:
-        found.append(problem(("name",), f"the pipeline is called `{declaration.name}`, its file `{stem}`", f"write `name: {stem}`, or rename the file"))
+        found.append(
+            problem(
+                ("name",),
+                f"the pipeline is called `{declaration.name}`, its file `{stem}`",
+                f"write `name: {stem}`, or rename the file",
+            )
+        )
     for place, message, remedy in (
         *_profile_findings(declaration, settings),
         *_reference_findings(declaration),
@@ -67,12 +75,20 @@ def _profile_findings(declaration: Declaration, settings: Settings) -> Iterator[
         named.append((("triggers", "schedule", "profile"), triggers.schedule.profile))
     for place, profile in named:
         if profile not in settings.profiles:
-            yield place, f"there is no profile `{profile}`", f"declare it in pyproject.toml as [tool.canon.profiles.{profile}], or use one of: {known}"
+            yield (
+                place,
+                f"there is no profile `{profile}`",
+                f"declare it in pyproject.toml as [tool.canon.profiles.{profile}], or use one of: {known}",
+            )
 
 
 def _reference_findings(declaration: Declaration) -> Iterator[_Finding]:
     if declaration.serving and declaration.serving.artifact not in declaration.artifacts:
-        yield ("serving", "artifact"), f"there is no artifact `{declaration.serving.artifact}`", "declare it under `artifacts:`"
+        yield (
+            ("serving", "artifact"),
+            f"there is no artifact `{declaration.serving.artifact}`",
+            "declare it under `artifacts:`",
+        )
     for name, environment in declaration.deploy.items():
         source = environment.from_
         if source is not None and source not in declaration.deploy:
@@ -80,7 +96,11 @@ def _reference_findings(declaration: Declaration) -> Iterator[_Finding]:
         seen = {name}
         while source in declaration.deploy:
             if source in seen:
-                yield ("deploy", name, "from"), f"environments promote in a circle: {' -> '.join([*seen, source])}", "one of them must have no `from`"
+                yield (
+                    ("deploy", name, "from"),
+                    f"environments promote in a circle: {' -> '.join([*seen, source])}",
+                    "one of them must have no `from`",
+                )
                 break
             seen.add(source)
             source = declaration.deploy[source].from_
@@ -94,7 +114,11 @@ def _stage_findings(declaration: Declaration) -> Iterator[_Finding]:
         generated[TRACK] = "track"
     for name, stage in declaration.stages.items():
         if name in generated:
-            yield ("stages", name), f"Canon generates a stage of this name (for `{generated[name]}`)", "rename the stage"
+            yield (
+                ("stages", name),
+                f"Canon generates a stage of this name (for `{generated[name]}`)",
+                "rename the stage",
+            )
         if any(character in name for character in "\\/@:;") or not name.strip():
             yield ("stages", name), f"DVC does not allow the stage name {name!r}", "use letters, digits, `-` and `_`"
         if isinstance(stage, ForeachDefinition) and stage.do.matrix:
@@ -118,7 +142,11 @@ def _path_findings(declaration: Declaration) -> Iterator[_Finding]:
 
 def _template_findings(raw: Mapping[str, Any]) -> Iterator[_Finding]:
     """Strings that would reach a manifest and that Argo would expand there."""
-    places: list[tuple[Place, Any]] = [((key,), raw[key]) for key in ("name", "description", "environment", "serving", "deploy", "workflow", "triggers") if key in raw]
+    places: list[tuple[Place, Any]] = [
+        ((key,), raw[key])
+        for key in ("name", "description", "environment", "serving", "deploy", "workflow", "triggers")
+        if key in raw
+    ]
     for name, data in (raw.get("data") or {}).items():
         places.append((("data", name), data))
     for name, stage in (raw.get("stages") or {}).items():

@@ -25,8 +25,12 @@ class Dataset(Declared):
     """An input whose content is pinned."""
 
     path: RelativePath = Field(description="where the stages find it")
-    from_: dict[Name, Text] = Field(alias="from", description="profile → source: a path, s3://, http(s)://", min_length=1)
-    materialize: Flag = Field(default=True, description="false: the data stays where it is; stages read its URI from the pins file")
+    from_: dict[Name, Text] = Field(
+        alias="from", description="profile → source: a path, s3://, http(s)://", min_length=1
+    )
+    materialize: Flag = Field(
+        default=True, description="false: the data stays where it is; stages read its URI from the pins file"
+    )
 
 
 class Declaration(Declared):
@@ -34,7 +38,9 @@ class Declaration(Declared):
 
     name: Annotated[DnsName, Field(max_length=40, description="the file's name, too")]
     description: str | None = None
-    dvc_file: RelativePath = Field(default="dvc.yaml", description="the dvc.yaml that is generated", pattern=r"(^|/)dvc\.yaml$")
+    dvc_file: RelativePath = Field(
+        default="dvc.yaml", description="the dvc.yaml that is generated", pattern=r"(^|/)dvc\.yaml$"
+    )
     environment: EnvironmentImage | None = None
     data: dict[Name, Dataset] = Field(default_factory=dict)
     params: dict[Name, RelativePath] = Field(default_factory=dict, description="profile → overlay on the params files")
@@ -42,7 +48,9 @@ class Declaration(Declared):
     stages: dict[str, AnyStage] = Field(min_length=1)
     metrics: tuple[RelativePath, ...] | None = None
     plots: tuple[TopLevelPlot, ...] | None = None
-    parameters: tuple[RelativePath, ...] | None = Field(default=None, description="DVC's top-level `params`: files that `dvc params` shows")
+    parameters: tuple[RelativePath, ...] | None = Field(
+        default=None, description="DVC's top-level `params`: files that `dvc params` shows"
+    )
     artifacts: dict[str, Artifact] = Field(default_factory=dict)
     track: Flag = Field(default=True, description="false: no stage writes and logs the result")
     serving: Serving | None = None

@@ -61,8 +61,12 @@ class StageDefinition(Declared):
 
     cmd: Command = Field(description="the command, run by the shell in the repository's root (or `wdir`)")
     wdir: RelativePath | None = Field(default=None, description="folder that the command and its paths start from")
-    deps: tuple[RelativePath, ...] | None = Field(default=None, description="files and folders that the stage reads, its code too")
-    params: tuple[Param, ...] | None = Field(default=None, description="keys of params files; a change runs the stage again")
+    deps: tuple[RelativePath, ...] | None = Field(
+        default=None, description="files and folders that the stage reads, its code too"
+    )
+    params: tuple[Param, ...] | None = Field(
+        default=None, description="keys of params files; a change runs the stage again"
+    )
     vars: Vars | None = None
     outs: tuple[Out, ...] | None = Field(default=None, description="files and folders that the stage writes")
     metrics: tuple[Out, ...] | None = None
@@ -71,9 +75,13 @@ class StageDefinition(Declared):
     always_changed: Flag | None = None
     desc: str | None = None
     meta: Any = None
-    matrix: dict[str, str | list[Any]] | None = Field(default=None, description="a stage for each combination of these values")
+    matrix: dict[str, str | list[Any]] | None = Field(
+        default=None, description="a stage for each combination of these values"
+    )
     pod: Pod | None = Field(default=None, description="how the stage runs as a pod; never changes DVC's hash")
-    environment: Flag | None = Field(default=None, description="false: the stage does not depend on the pipeline's environment")
+    environment: Flag | None = Field(
+        default=None, description="false: the stage does not depend on the pipeline's environment"
+    )
 
 
 class ForeachDefinition(Declared):

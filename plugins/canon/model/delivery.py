@@ -22,7 +22,9 @@ class Serving(Declared):
     """The service that answers with the model."""
 
     artifact: Name = Field(description="the artifact of this declaration that is baked into the image")
-    cmd: Text | None = Field(default=None, description="the command; by default MLflow's scoring server, for a model in MLflow's format")
+    cmd: Text | None = Field(
+        default=None, description="the command; by default MLflow's scoring server, for a model in MLflow's format"
+    )
     port: Annotated[int, Field(strict=True, ge=1, le=65535)] = 8080
     health: Annotated[str, Field(pattern=r"^/")] = "/health"
     pod: Pod | None = None
@@ -33,15 +35,21 @@ class Environment(Declared):
 
     namespace: DnsName
     replicas: Annotated[int, Field(strict=True, ge=0, le=1000)] = 1
-    from_: DnsName | None = Field(default=None, alias="from", description="the environment that releases are promoted from")
-    gates: tuple[Annotated[str, Field(pattern=GATE.pattern)], ...] = Field(default=(), description="conditions of a promotion")
+    from_: DnsName | None = Field(
+        default=None, alias="from", description="the environment that releases are promoted from"
+    )
+    gates: tuple[Annotated[str, Field(pattern=GATE.pattern)], ...] = Field(
+        default=(), description="conditions of a promotion"
+    )
     pod: Pod | None = None
 
 
 class Workflow(Declared):
     """How the stages run as one Argo Workflow."""
 
-    group: Literal["chain"] | None = Field(default=None, description="chain: linear chains of stages with equal pods share one pod")
+    group: Literal["chain"] | None = Field(
+        default=None, description="chain: linear chains of stages with equal pods share one pod"
+    )
     parallelism: Annotated[int, Field(strict=True, ge=1)] | None = None
     ttl: Duration = "168h"
     archive_logs: bool | None = None
@@ -60,8 +68,12 @@ class Schedule(Declared):
 class Triggers(Declared):
     """What starts a training in the cluster."""
 
-    sync: Name | None = Field(default=None, description="profile: each commit of the declared branch trains, started by Argo CD")
-    push: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9._*/-]+$")], Name] | None = Field(default=None, description="pattern of branches → profile")
+    sync: Name | None = Field(
+        default=None, description="profile: each commit of the declared branch trains, started by Argo CD"
+    )
+    push: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9._*/-]+$")], Name] | None = Field(
+        default=None, description="pattern of branches → profile"
+    )
     schedule: Schedule | None = None
 
 

@@ -13,8 +13,14 @@ A message names the thing, the place and the remedy. A subclass exists only wher
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first names in one line, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 class CanonError(Exception):

@@ -126,28 +126,38 @@ def _above(path: str) -> Iterator[str]:
 
 def graph_problems(graph: Graph, files: Mapping[str, str]) -> tuple[Problem, ...]:
     """Everything that makes the graph no pipeline; ``files``: dvc.yaml → the declaration it is generated from."""
+    found = [*_out_findings(graph)]
+    circle = graph.cycle()
+    if len(circle) > 1:
+        message = f"the stages form a cycle: {' -> '.join((*circle, circle[0]))}"
+        found.append((graph.stages[circle[0]], "", message, "one of them must not read what the others make"))
+    return tuple(
+        dict.fromkeys(
+            Problem(
+                file=files.get(stage.file, stage.file),
+                path=f"stages.{stage.name}{path}",
+                message=message,
+                remedy=remedy,
+            )
+            for stage, path, message, remedy in found
+        )
+    )
 
-    def problem(stage: Stage, path: str, message: str, remedy: str) -> Problem:
-        return Problem(file=files.get(stage.file, stage.file), path=f"stages.{stage.name}{path}", message=message, remedy=remedy)
 
-    found: list[Problem] = []
+def _out_findings(graph: Graph) -> Iterator[tuple[Stage, str, str, str]]:
     owners: dict[str, Stage] = {}
     for stage in graph.stages.values():
         for path in stage.out_paths:
             owner = owners.setdefault(path, stage)
             if owner is not stage or stage.out_paths.count(path) > 1:
                 other = stage_key(owner) if owner is not stage else "itself"
-                found.append(problem(stage, ".outs", f"`{path}` is an out of `{other}`, too", "one stage writes a file; let the other one read it as a dep"))
+                remedy = "one stage writes a file; let the other one read it as a dep"
+                yield stage, ".outs", f"`{path}` is an out of `{other}`, too", remedy
             if path in stage.dep_paths:
-                found.append(problem(stage, ".deps", f"`{path}` is both a dep and an out of this stage", "write to another path"))
+                yield stage, ".deps", f"`{path}` is both a dep and an out of this stage", "write to another path"
     for stage in graph.stages.values():
         for path in stage.out_paths:
             for folder in _above(path):
                 if folder in owners:
-                    holder = stage_key(owners[folder])
-                    found.append(problem(stage, ".outs", f"`{path}` lies in `{folder}`, an out of `{holder}`", "let the stages write to folders that do not overlap"))
-    circle = graph.cycle()
-    if circle and len(circle) > 1:
-        first = graph.stages[circle[0]]
-        found.append(problem(first, "", f"the stages form a cycle: {' -> '.join((*circle, circle[0]))}", "one of them must not read what the others make"))
-    return tuple({str(item): item for item in found}.values())
+                    message = f"`{path}` lies in `{folder}`, an out of `{stage_key(owners[folder])}`"
+                    yield stage, ".outs", message, "let the stages write to folders that do not overlap"

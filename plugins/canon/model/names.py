@@ -60,6 +60,11 @@ def check_names(names: Iterable[str]) -> tuple[Problem, ...]:
         owner = owners.setdefault(dns_name_from_stage(name), name)
         if owner != name:
             problems.append(
-                Problem(file="", path=f"stages.{name}", message=f"and `{owner}` have one name in the cluster, {dns_name_from_stage(name)}", remedy="rename one of them")
+                Problem(
+                    file="",
+                    path=f"stages.{name}",
+                    message=f"and `{owner}` have one name in the cluster, {dns_name_from_stage(name)}",
+                    remedy="rename one of them",
+                )
             )
     return tuple(problems)

@@ -76,14 +76,33 @@ def load_pins(text: str, name: str) -> Pins:
     if data is None:
         return Pins()
     profiles = data.get("profiles") or {} if isinstance(data, dict) else None
-    if not isinstance(data, dict) or not isinstance(profiles, dict) or not all(isinstance(item, dict) for item in profiles.values()):
-        raise ProblemsError([Problem(file=name, line=1, message="is no pins file", remedy="restore it with `git checkout`, or remove it and run `canon data pin`")])
+    if (
+        not isinstance(data, dict)
+        or not isinstance(profiles, dict)
+        or not all(isinstance(item, dict) for item in profiles.values())
+    ):
+        raise ProblemsError(
+            [
+                Problem(
+                    file=name,
+                    line=1,
+                    message="is no pins file",
+                    remedy="restore it with `git checkout`, or remove it and run `canon data pin`",
+                )
+            ]
+        )
     nested = {**_nested(data), "profiles": {profile: _nested(pins) for profile, pins in profiles.items()}}
     try:
         return Pins.model_validate(nested)
     except ValidationError as error:
         problems = problems_from_validation(
-            error, file=name, data=nested, model=Pins, locate=lambda place: locate_yaml(compose_yaml(text, name), tuple(step for step in place if step != "datasets"))
+            error,
+            file=name,
+            data=nested,
+            model=Pins,
+            locate=lambda place: locate_yaml(
+                compose_yaml(text, name), tuple(step for step in place if step != "datasets")
+            ),
         )
         raise ProblemsError(problems) from None
 
@@ -111,13 +130,20 @@ def with_pin(pins: Pins, dataset: str, pin: Pin, source: Source, profile: str, c
     """
     own: ProfilePins = pins if profile == current else pins.profiles.get(profile, ProfilePins())
     known = own.sources.get(dataset)
-    if own.datasets.get(dataset) == pin and known is not None and known.uri == source.uri and known.version_id == source.version_id:
+    if (
+        own.datasets.get(dataset) == pin
+        and known is not None
+        and known.uri == source.uri
+        and known.version_id == source.version_id
+    ):
         source = known
     datasets, sources = {**own.datasets, dataset: pin}, {**own.sources, dataset: source}
     if profile == current:
         return Pins(datasets=datasets, sources=sources, profiles=pins.profiles)
     return Pins(
-        datasets=pins.datasets, sources=pins.sources, profiles={**pins.profiles, profile: ProfilePins(datasets=datasets, sources=sources)}
+        datasets=pins.datasets,
+        sources=pins.sources,
+        profiles={**pins.profiles, profile: ProfilePins(datasets=datasets, sources=sources)},
     )
 
 
@@ -155,4 +181,7 @@ def has_credentials(uri: str) -> bool:
     if "://" not in uri:
         return False
     authority = uri.split("://", 1)[1].split("/", 1)[0]
-    return "@" in authority or re.search(r"[?&](X-Amz-|sig=|signature=|token=|password=|AWSAccessKeyId=)", uri, re.IGNORECASE) is not None
+    return (
+        "@" in authority
+        or re.search(r"[?&](X-Amz-|sig=|signature=|token=|password=|AWSAccessKeyId=)", uri, re.IGNORECASE) is not None
+    )

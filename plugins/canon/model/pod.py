@@ -17,7 +17,9 @@ class Gpu(Declared):
     """Accelerators of one kind."""
 
     count: Annotated[int, Field(strict=True, ge=1)] = 1
-    resource: Text = Field(default="nvidia.com/gpu", description="the resource's name as the device plugin registers it")
+    resource: Text = Field(
+        default="nvidia.com/gpu", description="the resource's name as the device plugin registers it"
+    )
 
 
 class Backoff(Declared):

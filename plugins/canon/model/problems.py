@@ -89,18 +89,21 @@ def format_place(place: Place) -> str:
 
 
 def _real_place(location: Sequence[str | int], data: Any) -> Place:  # noqa: ANN401  whatever YAML holds
-    """Drop what pydantic adds to a location: the tags of unions, ``[key]``, the names of validators."""
+    """Drop what pydantic adds to a location: the tags of unions, and ``[key]``."""
     place: list[str | int] = []
     here = data
     for position, step in enumerate(location):
-        if isinstance(here, Mapping) and step in here:
+        last = position == len(location) - 1
+        inside = (
+            step < len(here)
+            if isinstance(here, list | tuple) and isinstance(step, int)
+            else isinstance(here, Mapping) and step in here
+        )
+        if inside:
             here = here[step]
-            place.append(step)
-        elif isinstance(here, Sequence) and not isinstance(here, str) and isinstance(step, int) and step < len(here):
-            here = here[step]
-            place.append(step)
-        elif position == len(location) - 1 and isinstance(step, str) and isinstance(here, Mapping) and re.fullmatch(r"[a-z_]+", step):
-            place.append(step)  # a key that is missing
+        elif not (last and isinstance(here, Mapping) and isinstance(step, str) and re.fullmatch(r"[a-z_]+", step)):
+            continue  # else it is a key that is missing
+        place.append(step)
     return tuple(place)
 
 
@@ -131,7 +134,11 @@ def _remedy(error: ErrorDetails, model: type[BaseModel]) -> str:
     if kind == "extra_forbidden":
         key = str(error["loc"][-1])
         near = difflib.get_close_matches(key, _known_keys(model, error["loc"]), n=1, cutoff=0.5)
-        return f"did you mean `{near[0]}`?" if near else f"remove it; known keys here: {', '.join(_known_keys(model, error['loc']))}"
+        return (
+            f"did you mean `{near[0]}`?"
+            if near
+            else f"remove it; known keys here: {', '.join(_known_keys(model, error['loc']))}"
+        )
     if kind == "string_pattern_mismatch":
         pattern = error["ctx"]["pattern"]
         return PATTERNS.get(pattern, f"it must match {pattern}")
@@ -152,7 +159,14 @@ def problems_from_validation(
         elif details["type"] == "missing":
             message = f"the key `{details['loc'][-1]}` is missing"
         else:
-            message = re.sub(r"match pattern '.*'$", "have another form", details["msg"]).replace("Input should", "should").replace("String should", "should").replace("valid tuple", "list").replace("valid dictionary", "mapping").replace("valid string", "text")
+            message = (
+                re.sub(r"match pattern '.*'$", "have another form", details["msg"])
+                .replace("Input should", "should")
+                .replace("String should", "should")
+                .replace("valid tuple", "list")
+                .replace("valid dictionary", "mapping")
+                .replace("valid string", "text")
+            )
             value = details["input"]
             if isinstance(value, str | int | float | bool) and len(str(value)) <= 80:  # noqa: PLR2004  what fits in a line
                 message += f", not {value!r}"

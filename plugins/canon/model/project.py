@@ -91,13 +91,20 @@ def load_settings(root: Path) -> Settings:
     try:
         table = tomllib.loads(text).get("tool", {}).get("canon", {})
     except tomllib.TOMLDecodeError as error:
-        raise ProblemsError([Problem(file=SETTINGS_FILE, message=f"is not TOML: {error}", remedy="mend the line")]) from None
+        raise ProblemsError(
+            [Problem(file=SETTINGS_FILE, message=f"is not TOML: {error}", remedy="mend the line")]
+        ) from None
     try:
         settings = Settings.model_validate(table)
     except ValidationError as error:
         raise ProblemsError(
             problems_from_validation(
-                error, file=SETTINGS_FILE, data=table, model=Settings, locate=lambda place: locate_toml(text, place), prefix=("tool", "canon")
+                error,
+                file=SETTINGS_FILE,
+                data=table,
+                model=Settings,
+                locate=lambda place: locate_toml(text, place),
+                prefix=("tool", "canon"),
             )
         ) from None
     if settings.default_profile not in settings.profiles:
@@ -122,7 +129,9 @@ def load_declaration(text: str, file: str, settings: Settings) -> tuple[Declarat
     """Return a declaration and the mapping that it was made from. Raises ProblemsError with all that is wrong."""
     raw = load_yaml(text, file)
     if not isinstance(raw, dict):
-        raise ProblemsError([Problem(file=file, line=1, message="is no mapping", remedy="begin with `name:` and `stages:`")])
+        raise ProblemsError(
+            [Problem(file=file, line=1, message="is no mapping", remedy="begin with `name:` and `stages:`")]
+        )
 
     def locate(place: Place) -> int:
         return locate_yaml(compose_yaml(text, file), place)
@@ -130,7 +139,9 @@ def load_declaration(text: str, file: str, settings: Settings) -> tuple[Declarat
     try:
         declaration = Declaration.model_validate(raw)
     except ValidationError as error:
-        raise ProblemsError(problems_from_validation(error, file=file, data=raw, model=Declaration, locate=locate)) from None
+        raise ProblemsError(
+            problems_from_validation(error, file=file, data=raw, model=Declaration, locate=locate)
+        ) from None
     problems = consistency_problems(declaration, raw, settings, file=file, locate=locate)
     if problems:
         raise ProblemsError(problems)
@@ -145,7 +156,12 @@ def load_pipeline(root: Path, file: str, settings: Settings) -> Pipeline:
     declaration, raw = load_declaration(text, file, settings)
     pins_file = pins_file_of(declaration.name)
     pins_text = load_text(root / pins_file)
-    return Pipeline(file=file, declaration=declaration, raw=raw, pins=Pins() if pins_text is None else load_pins(pins_text, pins_file))
+    return Pipeline(
+        file=file,
+        declaration=declaration,
+        raw=raw,
+        pins=Pins() if pins_text is None else load_pins(pins_text, pins_file),
+    )
 
 
 def load_project(root: Path, names: Sequence[str] = ()) -> Project:

@@ -72,11 +72,15 @@ def result_from_text(text: str | bytes, name: str) -> Result:
     try:
         content = json.loads(text)
         if content["schema"] != SCHEMA:
-            raise CanonError(f"{name} is a result of layout {content['schema']}, this version reads {SCHEMA}; install the version that wrote it")
+            raise CanonError(
+                f"{name} is a result of layout {content['schema']}, this version reads {SCHEMA}; install the version that wrote it"
+            )
         fields = {key: content[key] for key in ("pipeline", "params", "metrics", "pins", "entries", "artifacts")}
         result = Result(**fields)
         if format_result(result) != (text.encode() if isinstance(text, str) else text):
             raise CanonError(f"{name} is no canonical result: it was edited; run `dvc repro` to make it again")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CanonError(f"{name} is no result of a pipeline ({type(error).__name__}: {error}); run `dvc repro` to make it again") from None
+        raise CanonError(
+            f"{name} is no result of a pipeline ({type(error).__name__}: {error}); run `dvc repro` to make it again"
+        ) from None
     return result

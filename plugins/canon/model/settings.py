@@ -13,7 +13,9 @@ class Profile(Declared):
     """Where pipelines run: remote, services, namespace."""
 
     remote: Text | None = Field(default=None, description="a remote's name in .dvc/config")
-    endpoint: Text | None = Field(default=None, description="S3 endpoint of the datasets' sources; AWS_ENDPOINT_URL goes first")
+    endpoint: Text | None = Field(
+        default=None, description="S3 endpoint of the datasets' sources; AWS_ENDPOINT_URL goes first"
+    )
     mlflow: Text | None = Field(default=None, description="tracking URI; MLFLOW_TRACKING_URI goes first")
     registry: Text | None = None
     namespace: DnsName | None = None
@@ -37,7 +39,9 @@ class Git(Declared):
 class Tracking(Declared):
     """How results are logged."""
 
-    register_models: Flag = Field(default=True, description="false: artifacts of type `model` are logged, not registered")
+    register_models: Flag = Field(
+        default=True, description="false: artifacts of type `model` are logged, not registered"
+    )
 
 
 class Settings(Declared):

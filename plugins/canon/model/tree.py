@@ -42,7 +42,7 @@ def source_tree(entries: Iterable[TreeEntry]) -> str:
         for folder in folders:
             below = here.setdefault(folder, {})
             if not isinstance(below, dict):
-                raise ValueError(f"{entry.path} lies in a file")
+                raise ValueError(f"{entry.path} lies in a file")  # noqa: TRY004  the listing is wrong, not a type
             here = below
         here[name] = (entry.mode, entry.oid)
         length = len(entry.oid)

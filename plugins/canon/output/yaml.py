@@ -22,7 +22,9 @@ MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 1_000_000
 """Most values that a document may have once its aliases are written out."""
 
-_FLOAT = re.compile(r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$")
+_FLOAT = re.compile(
+    r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+)
 _INT = re.compile(r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$")
 _BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
 _NULL = re.compile(r"^(?:~|null|Null|NULL|)$")
@@ -83,9 +85,7 @@ def _construct_float(_loader: _Loader, node: ScalarNode) -> float:
 
 def _construct_int(_loader: _Loader, node: ScalarNode) -> int:
     text: str = node.value
-    if text.startswith("0o"):
-        return int(text[2:], 8)
-    return int(text[2:], 16) if text.startswith("0x") else int(text)
+    return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
 
 
 def _construct_bool(_loader: _Loader, node: ScalarNode) -> bool:
@@ -108,7 +108,9 @@ class _Dumper(_BASE_DUMPER):  # type: ignore[misc]
 
 
 def _represent_str(dumper: _Dumper, text: str) -> ScalarNode:
-    style = "|" if "\n" in text and not re.search(r"[ \t]\n|^\s|[^\n\t\x20-\x7e\xa0-\ud7ff\ue000-\ufffd]", text) else None
+    style = (
+        "|" if "\n" in text and not re.search(r"[ \t]\n|^\s|[^\n\t\x20-\x7e\xa0-\ud7ff\ue000-\ufffd]", text) else None
+    )
     node: ScalarNode = dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
     return node
 
@@ -225,12 +227,22 @@ def load_yaml(text: str, name: str) -> Any:  # noqa: ANN401  YAML holds anything
     except RecursionError:
         raise ProblemsError([Problem(file=name, line=1, message="is nested too deep", remedy="nest less")]) from None
     except ValueError as error:  # an integer of more digits than Python reads
-        raise ProblemsError([Problem(file=name, message=f"holds a value that cannot be read: {error}", remedy="write it as a text in quotes")]) from None
+        raise ProblemsError(
+            [
+                Problem(
+                    file=name,
+                    message=f"holds a value that cannot be read: {error}",
+                    remedy="write it as a text in quotes",
+                )
+            ]
+        ) from None
     finally:
         loader.dispose()
 
 
 def format_yaml(value: object, *, width: int = 120) -> str:
     """Return ``value`` as YAML that readers of 1.2 and of 1.1 understand alike; keys keep their order."""
-    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width, default_flow_style=False)
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width, default_flow_style=False
+    )
     return text

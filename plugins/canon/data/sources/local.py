@@ -35,7 +35,9 @@ class LocalReader:
             for name in [*sorted(files), *(name for name in names if (Path(folder) / name).is_symlink())]:
                 path = Path(folder) / name
                 if path.is_symlink() and not path.resolve().is_relative_to(top):
-                    raise CanonError(f"{path} is a link that leaves the source {self.uri}; replace it by what it points to")
+                    raise CanonError(
+                        f"{path} is a link that leaves the source {self.uri}; replace it by what it points to"
+                    )
                 if path.is_dir():
                     raise CanonError(f"{path} is a link to a folder; replace it by the folder")
                 yield self._file(path.relative_to(self.path).as_posix(), path)

@@ -37,13 +37,17 @@ class SourceReader(Protocol):
 
 
 @contextlib.contextmanager
-def open_source(uri: str, *, root: Path, endpoint: str | None = None, version_id: str | None = None) -> Iterator[SourceReader]:
+def open_source(
+    uri: str, *, root: Path, endpoint: str | None = None, version_id: str | None = None
+) -> Iterator[SourceReader]:
     """Open a source; ``root`` is what relative paths start from, ``endpoint`` the S3 server, ``version_id`` an object's version.
 
     Raises CanonError for a URI with credentials, an unknown scheme, and a relative path that leaves the repository.
     """
     if has_credentials(uri):
-        raise CanonError("a source's URI carries credentials, and it would be committed; give them by the environment (AWS_…, .netrc) instead")
+        raise CanonError(
+            "a source's URI carries credentials, and it would be committed; give them by the environment (AWS_…, .netrc) instead"
+        )
     scheme = uri.partition("://")[0] if "://" in uri else "file"
     if scheme == "file":
         from canon.data.sources.local import LocalReader
@@ -61,6 +65,13 @@ def open_source(uri: str, *, root: Path, endpoint: str | None = None, version_id
 def check_relpath(relpath: str, uri: str) -> str:
     """Return a path of a listing when it stays below its folder. Raises CanonError: a listing is not to be trusted."""
     parts = PurePosixPath(relpath).parts
-    if not relpath or relpath.startswith("/") or "\\" in relpath or "\0" in relpath or ".." in parts or relpath != "/".join(parts):
+    if (
+        not relpath
+        or relpath.startswith("/")
+        or "\\" in relpath
+        or "\0" in relpath
+        or ".." in parts
+        or relpath != "/".join(parts)
+    ):
         raise CanonError(f"{uri} lists a file named {relpath!r}, which would not stay in its folder; remove it there")
     return relpath

@@ -46,8 +46,9 @@ def _close(filesystem: Any) -> None:  # noqa: ANN401  fsspec has no types
     from fsspec.asyn import sync
 
     with contextlib.suppress(Exception):
-        if hasattr(filesystem, "s3"):
-            sync(filesystem.loop, filesystem.s3._client.close if hasattr(filesystem.s3, "_client") else filesystem.s3.close)  # noqa: SLF001
+        if hasattr(filesystem, "_s3"):
+            if filesystem._s3 is not None:  # noqa: SLF001  made at the first request; the property `s3` would make it now
+                type(filesystem).close_session(filesystem.loop, filesystem._s3)  # noqa: SLF001
         else:
             session = sync(filesystem.loop, filesystem.set_session)
             sync(filesystem.loop, session.close)
@@ -69,15 +70,27 @@ def _explained(uri: str) -> Iterator[None]:
     except CanonError:
         raise
     except FileNotFoundError:
-        raise CanonError(f"there is no source {uri}; check the URI, and that the right endpoint is meant (AWS_ENDPOINT_URL, or `endpoint` of the profile)") from None
+        raise CanonError(
+            f"there is no source {uri}; check the URI, and that the right endpoint is meant (AWS_ENDPOINT_URL, or `endpoint` of the profile)"
+        ) from None
     except PermissionError as error:
-        raise CanonError(f"no right to read {uri} ({error}); check the credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID …) and the bucket's policy") from None
+        raise CanonError(
+            f"no right to read {uri} ({error}); check the credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID …) and the bucket's policy"
+        ) from None
     except Exception as error:
         module = type(error).__module__.partition(".")[0]
-        if module in {"botocore", "aiobotocore", "aiohttp", "s3fs", "fsspec"} or isinstance(error, OSError | TimeoutError):
+        if module in {"botocore", "aiobotocore", "aiohttp", "s3fs", "fsspec"} or isinstance(
+            error, OSError | TimeoutError
+        ):
             name = type(error).__name__
-            remedy = "give credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID …)" if "Credentials" in name else "try again; check the network and the endpoint"
-            raise CanonError(f"cannot read {uri}: {name}: {str(error).splitlines()[0] if str(error) else ''}; {remedy}") from None
+            remedy = (
+                "give credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID …)"
+                if "Credentials" in name
+                else "try again; check the network and the endpoint"
+            )
+            raise CanonError(
+                f"cannot read {uri}: {name}: {str(error).splitlines()[0] if str(error) else ''}; {remedy}"
+            ) from None
         raise
 
 

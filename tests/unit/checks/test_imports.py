@@ -1,0 +1,591 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from canon.checks import imports
+from canon.checks.imports import ImportScanner, Scan, scan_command
+
+# Writes down every file whose code is run, by the interpreter's own audit events, also with `-I` and `-E`.
+PROBE = """
+import os, sys
+def note(event, arguments):
+    if event == "exec":
+        file = getattr(arguments[0], "co_filename", "")
+    elif event == "cpython.run_file":
+        file = arguments[0]
+    else:
+        return
+    if file and not file.startswith("<"):
+        with open(os.environ["RUN_FILES"], "ab", 0) as out:
+            out.write(os.path.realpath(file).encode() + b"\\n")
+sys.path += filter(None, os.environ.get("INSTALLED", "").split(":"))
+sys.addaudithook(note)
+"""
+Run = Callable[..., set[str]]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run a command with a Python that tells which files of the repository it really ran."""
+    base = tmp_path_factory.mktemp("python")
+    venv.create(base / "v", symlinks=True, with_pip=False)
+    packages = next((base / "v" / "lib").glob("python*")) / "site-packages"
+    (packages / "probe.py").write_text(PROBE)
+    (packages / "probe.pth").write_text("import probe\n")
+    told = base / "told"
+
+    def really(
+        root: Path, cmd: str, wdir: str = ".", installed: str = "", scripts: Mapping[str, str] | None = None
+    ) -> set[str]:
+        told.write_bytes(b"")
+        for name, module in (scripts or {}).items():
+            script = base / "v" / "bin" / name
+            script.write_text(f"#!{base}/v/bin/python\nimport {module}\n{module}.main()\n")
+            script.chmod(0o755)
+        environment = {
+            "PATH": f"{base}/v/bin:/usr/bin:/bin",
+            "RUN_FILES": str(told),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "INSTALLED": str(root / installed) if installed else "",
+        }
+        subprocess.run(
+            ["/bin/sh", "-c", cmd], cwd=root / wdir, env=environment, check=False, capture_output=True, timeout=60
+        )
+        inside = os.path.realpath(root) + "/"
+        return {file.removeprefix(inside) for file in told.read_text().splitlines() if file.startswith(inside)}
+
+    return really
+
+
+def plant(root: Path, files: Mapping[str, str]) -> Path:
+    for path, text in files.items():
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return root
+
+
+def test_a_module_brings_its_packages_and_what_they_import(tmp_path: Path, run: Run) -> None:
+    root = plant(
+        tmp_path,
+        {
+            "pkg/__init__.py": "from . import settings",
+            "pkg/settings.py": "",
+            "pkg/sub/__init__.py": "",
+            "pkg/sub/train.py": "import json\nfrom ..shared import *\nfrom . import steps\nfrom .steps import one\nimport other",
+            "pkg/sub/steps/__init__.py": "from .one import one",
+            "pkg/sub/steps/one.py": "one = 1",
+            "pkg/sub/steps/two.py": "",
+            "pkg/shared.py": "x = 1",
+            "other.py": "import pkg.sub.train",
+            "unused.py": "",
+        },
+    )
+    scan = scan_command(root, "python -m pkg.sub.train --lr 1")
+    assert scan == Scan(
+        (
+            "other.py",
+            "pkg/__init__.py",
+            "pkg/settings.py",
+            "pkg/shared.py",
+            "pkg/sub/__init__.py",
+            "pkg/sub/steps/__init__.py",
+            "pkg/sub/steps/one.py",
+            "pkg/sub/train.py",
+        ),
+        (),
+    )
+    assert set(scan.files) == run(root, "python -m pkg.sub.train")
+
+
+# Name: files, command, what the scan finds beyond what one run imports, and how it is run.
+Case = tuple[dict[str, str], str, set[str], dict[str, object]]
+CASES: dict[str, Case] = {
+    "script": ({"s/a.py": "import b", "s/b.py": "", "b.py": ""}, "python s/a.py", set(), {}),
+    "script of a package": ({"p/__init__.py": "", "p/a.py": "import b", "p/b.py": ""}, "python p/a.py", set(), {}),
+    "module from a folder": ({"w/a.py": "import b", "w/b.py": "", "b.py": ""}, "python -m a", set(), {"wdir": "w"}),
+    "cd": ({"w/a.py": "import b", "w/b.py": "", "b.py": ""}, "cd w && python -m a", set(), {}),
+    "package": ({"p/__init__.py": "", "p/__main__.py": "from . import a", "p/a.py": ""}, "python -m p", set(), {}),
+    "namespace's main": ({"p/__main__.py": "from . import a", "p/a.py": ""}, "python -m p", set(), {}),
+    "folder": ({"d/__main__.py": "import a", "d/a.py": ""}, "python d", set(), {}),
+    "code": ({"a.py": "import b", "b.py": ""}, "python -c 'import a'", set(), {}),
+    "code in a folder": ({"w/a.py": ""}, "cd w; python -c 'from a import *'", set(), {}),
+    "namespace": ({"n/m/a.py": "from n.k import b", "n/k/b.py": ""}, "python -m n.m.a", set(), {}),
+    "namespace in two places": (
+        {"x/n/a.py": "", "y/n/b.py": "", "m.py": "import n.a, n.b"},
+        "PYTHONPATH=x:y python m.py",
+        set(),
+        {},
+    ),
+    "PYTHONPATH": ({"src/p/__init__.py": "", "src/p/a.py": "import b", "b.py": ""}, "PYTHONPATH=src python -m p.a", set(), {}),
+    "PYTHONPATH exported": ({"src/a.py": "", "s/b.py": "import a"}, "export PYTHONPATH=src; python s/b.py", set(), {}),
+    "PYTHONPATH with an empty entry": ({"a.py": "", "s/b.py": "import a"}, "PYTHONPATH=:x python s/b.py", set(), {}),
+    "PYTHONPATH ignored": ({"src/a.py": "", "b.py": "try: import a\nexcept ImportError: pass"}, "PYTHONPATH=src python -E b.py", set(), {}),
+    "-P": ({"a.py": "", "b.py": "try: import a\nexcept ImportError: pass"}, "python -P b.py" if sys.version_info >= (3, 11) else "", set(), {}),
+    "-I": ({"a.py": "", "b.py": "try: import a\nexcept ImportError: pass"}, "python -I b.py", set(), {}),
+    "package before module": ({"a.py": "", "a/__init__.py": "", "m.py": "import a"}, "python m.py", set(), {}),
+    "module before namespace": ({"a.py": "", "a/b.py": "", "m.py": "import a"}, "python m.py", set(), {}),
+    "later module before namespace": (
+        {"x/a/c.py": "", "y/a/__init__.py": "", "y/a/b.py": "", "m.py": "import a.b"},
+        "PYTHONPATH=x:y python m.py",
+        set(),
+        {},
+    ),
+    "local before the standard library": ({"colorsys.py": "", "m.py": "import colorsys"}, "python m.py", set(), {}),
+    "standard library before a namespace": ({"json/x.py": "", "m.py": "import json"}, "python m.py", set(), {}),
+    "submodule by from": ({"p/__init__.py": "", "p/a.py": "", "m.py": "from p import a, b"}, "python m.py", set(), {}),
+    "star and __all__": (
+        {"p/__init__.py": "__all__ = ['a']\n__all__ += ['b']", "p/a.py": "", "p/b.py": "", "p/c.py": "", "m.py": "from p import *"},
+        "python m.py",
+        set(),
+        {},
+    ),
+    "relative levels": (
+        {"p/__init__.py": "", "p/q/__init__.py": "", "p/q/r/__init__.py": "", "p/q/r/a.py": "from ... import x\nfrom ..y import z",
+         "p/x.py": "", "p/q/y.py": "z = 1", "x.py": ""},
+        "python -m p.q.r.a",
+        set(),
+        {},
+    ),
+    "relative beyond the top": ({"p/__init__.py": "", "p/a.py": "from ... import x", "x.py": ""}, "python -m p.a", set(), {}),
+    "relative in a script": ({"s/a.py": "from . import b", "s/b.py": ""}, "python s/a.py", set(), {}),
+    "cycle": ({"a.py": "import b", "b.py": "import a"}, "python -m a", set(), {}),
+    "import_module": (
+        {"p/__init__.py": "", "p/a.py": "", "p/b.py": "", "p/c.py": "", "p/d.py": "",
+         "p/m.py": "import importlib\nfrom importlib import import_module as load\nimport importlib as il\n"
+         "importlib.import_module('p.a')\nload('.b', package='p')\nil.import_module('.c', __package__)\nload(name='p' '.d')"},
+        "python -m p.m",
+        set(),
+        {},
+    ),
+    "import_module, levels": (
+        {"p/__init__.py": "", "p/q/__init__.py": "import importlib\nimportlib.import_module('..x', __name__)", "p/x.py": "", "x.py": ""},
+        "python -m p.q.nothing",
+        set(),
+        {},
+    ),
+    "__import__": (
+        {"p/__init__.py": "", "p/a.py": "", "p/b.py": "", "p/m.py": "__import__('p.a')\n__import__('', globals(), None, ['b'], 1)"},
+        "python -m p.m",
+        set(),
+        {},
+    ),
+    "runpy": (
+        {"a.py": "import runpy\nrunpy.run_module('p')\nrunpy.run_path('s/b.py')\nrunpy.run_module('c', run_name='__main__')",
+         "p/__init__.py": "", "p/__main__.py": "", "s/b.py": "import d", "c.py": "if __name__ == '__main__':\n  import e", "d.py": "", "e.py": ""},
+        "python a.py",
+        set(),
+        {},
+    ),
+    "a path loaded": (
+        {"a.py": "import importlib.util as u\ns = u.spec_from_file_location('b', 's/b.py')\nm = u.module_from_spec(s)\ns.loader.exec_module(m)",
+         "s/b.py": ""},
+        "python a.py",
+        set(),
+        {},
+    ),
+    "resources": (
+        {"p/__init__.py": "import q", "q.py": "", "a.py": "from importlib import resources\nresources.files('p')"},
+        "python a.py",
+        set(),
+        {},
+    ),
+    "find_spec imports the parents": (
+        {"p/__init__.py": "", "p/b.py": "", "a.py": "import importlib.util\nimportlib.util.find_spec('p.b')"},
+        "python a.py",
+        set(),
+        {},
+    ),
+    "only type checkers": (
+        {"a.py": "import typing, typing as t\nfrom typing import TYPE_CHECKING, TYPE_CHECKING as TC\nif TYPE_CHECKING:\n  import b\n"
+         "elif True:\n  import c\nif typing.TYPE_CHECKING or t.TYPE_CHECKING:\n  import b\nif TC and x:\n  import b\n"
+         "if not TYPE_CHECKING:\n  import d\nelse:\n  import b\nif 0:\n  import b",
+         "b.py": "", "c.py": "", "d.py": ""},
+        "python a.py",
+        set(),
+        {},
+    ),
+    "conditions, functions, exceptions": (
+        {"a.py": "import os\nif os.environ.get('NO'):\n  import b\ntry:\n  import nothing\nexcept ImportError:\n  import c\n"
+         "def f():\n  import d\nclass E:\n  import e\nwith open(__file__):\n  import g\nwhile False:\n  import h",
+         **{f"{name}.py": "" for name in "bcdegh"}},
+        "python a.py",
+        {"b.py", "d.py", "h.py"},
+        {},
+    ),
+    "main of another module": (
+        {"a.py": "import b\nif __name__ == '__main__':\n  import c", "b.py": "if '__main__' == __name__:\n  import d\nelse:\n  import e",
+         **{f"{name}.py": "" for name in "cde"}},
+        "python a.py",
+        set(),
+        {},
+    ),
+    "sitecustomize": ({"src/sitecustomize.py": "import a", "src/a.py": "", "m.py": ""}, "PYTHONPATH=src python m.py", set(), {}),
+    "sitecustomize elsewhere": ({"sitecustomize.py": "", "m.py": ""}, "python -m m", set(), {}),
+    "shebang": ({"s/a": "#!/usr/bin/env python\nimport b", "s/b.py": ""}, "s/a", set(), {}),
+    "shebang with options": ({"a.py": "#!/usr/bin/env -S python -P\ntry: import b\nexcept ImportError: pass", "b.py": ""}, "./a.py", set(), {}),
+    "several programs": ({"a.py": "", "b.py": "", "c.py": ""}, "python a.py && (python b.py | cat); sh -c 'python c.py'", set(), {}),
+    "src layout": (
+        {"src/p/__init__.py": "", "src/p/a.py": "", "s/m.py": "import p.a", "p.py": ""}, "python s/m.py", set(), {"installed": "src"}
+    ),
+    "hatch": (
+        {"pyproject.toml": "[tool.hatch.build.targets.wheel]\npackages = ['lib/p']", "lib/p/__init__.py": "", "s/m.py": "import p"},
+        "python s/m.py",
+        set(),
+        {"installed": "lib"},
+    ),
+    "setuptools, where": (
+        {"pyproject.toml": "[tool.setuptools.packages.find]\nwhere = ['lib']", "lib/p/__init__.py": "", "s/m.py": "import p"},
+        "python s/m.py",
+        set(),
+        {"installed": "lib"},
+    ),
+    "setuptools, package-dir": (
+        {"pyproject.toml": "[tool.setuptools.package-dir]\n'' = 'lib'", "lib/p/__init__.py": "", "s/m.py": "import p"},
+        "python s/m.py",
+        set(),
+        {"installed": "lib"},
+    ),
+    "poetry": (
+        {"pyproject.toml": "[tool.poetry]\npackages = [{include = 'p', from = 'lib'}]", "lib/p/a.py": "", "s/m.py": "import p.a"},
+        "python s/m.py",
+        set(),
+        {"installed": "lib"},
+    ),
+    "flat layout": (
+        {"pyproject.toml": "[project]\nname = 'p'", "p/__init__.py": "", "colorsys.py": "", "s/m.py": "import p, colorsys"},
+        "python s/m.py",
+        set(),
+        {"installed": "."},
+    ),
+    "no project": ({"p/__init__.py": "", "s/m.py": "import p"}, "python s/m.py", set(), {}),
+    "console script": (
+        {"pyproject.toml": "[project]\nname = 'p'\n[project.scripts]\ntrain-it = 'p.cli:main [extra]'",
+         "src/p/__init__.py": "", "src/p/cli.py": "from . import a\ndef main(): import p.b", "src/p/a.py": "", "src/p/b.py": "", "p.py": ""},
+        "train-it --lr 1",
+        set(),
+        {"installed": "src", "scripts": {"train-it": "p.cli"}},
+    ),
+    "console script does not see the current folder": (
+        {"pyproject.toml": "[project.scripts]\ntrain-it = 'cli:main'", "src/cli.py": "import a\ndef main(): pass", "a.py": ""},
+        "train-it",
+        set(),
+        {"installed": "src", "scripts": {"train-it": "cli"}},
+    ),
+    "console script of Poetry": (
+        {"pyproject.toml": "[tool.poetry.scripts]\ntrain-it = {callable = 'p.cli:main'}", "src/p/cli.py": "def main(): pass"},
+        "train-it",
+        set(),
+        {"installed": "src", "scripts": {"train-it": "p.cli"}},
+    ),
+    "latin-1 with a declaration": ({"a.py": "# -*- coding: latin-1 -*-\nimport b", "b.py": ""}, "python a.py", set(), {}),
+    "byte order mark": ({"a.py": "\ufeffimport b", "b.py": ""}, "python a.py", set(), {}),
+    "invalid escape": ({"a.py": "x = '\\d'\nimport b", "b.py": ""}, "python a.py", set(), {}),
+    "identifiers": ({"a.py": "import größe", "größe.py": ""}, "python a.py", set(), {}),
+    "twice under two names": ({"p/__init__.py": "", "p/a.py": "import b\nimport p.b", "p/b.py": ""}, "PYTHONPATH=. python p/a.py", set(), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_scan_is_what_python_imports(name: str, tmp_path: Path, run: Run) -> None:
+    files, cmd, beyond, how = CASES[name]
+    root = plant(tmp_path, files)
+    for file in root.rglob("a*"):
+        file.chmod(0o755)
+    scan = scan_command(root, cmd, str(how.get("wdir", ".")))
+    really = run(root, cmd, **how)
+    assert set(scan.files) == really | beyond
+    assert really
+
+
+def test_links_are_read_under_the_file_s_own_name(tmp_path: Path, run: Run) -> None:
+    root = plant(
+        tmp_path / "repo",
+        {"lib/p/__init__.py": "from . import a", "lib/p/a.py": "", "code/m.py": "import p\nimport n", "code/n.py": ""},
+    )
+    (root / "code" / "p").symlink_to("../lib/p")
+    (root / "run.py").symlink_to("code/m.py")
+    expected = {"code/m.py", "code/n.py", "lib/p/__init__.py", "lib/p/a.py"}
+    assert set(scan_command(root, "python run.py").files) == expected == run(root, "python run.py")
+    (tmp_path / "link").symlink_to(root)
+    assert set(scan_command(tmp_path / "link", f"python {tmp_path}/link/run.py").files) == expected
+
+
+def test_nothing_outside_is_read(tmp_path: Path) -> None:
+    plant(
+        tmp_path,
+        {
+            "out/a.py": "import b",
+            "out/b.py": "",
+            "c.py": "",
+            "repo/m.py": "import a, q, c\nfrom p import x",
+            "repo/p/__init__.py": "",
+        },
+    )
+    root = tmp_path / "repo"
+    (root / "a.py").symlink_to("../out/a.py")
+    (root / "q").symlink_to(tmp_path / "out")
+    (root / "s.py").symlink_to("../out/a.py")
+    (root / "p" / "x.py").symlink_to("/etc/hostname")
+    scan = scan_command(root, "python m.py")
+    assert scan.files == ("m.py", "p/__init__.py")
+    assert [note.partition(":")[0] for note in scan.unread] == ["a", "p/x", "q"]
+    assert scan_command(root, "python s.py") == Scan(
+        (), ("s.py is a link that leaves the repository, it is not followed",)
+    )
+    for cmd in (
+        "python ../c.py",
+        f"python {tmp_path}/c.py",
+        "cd .. && python c.py",
+        "cd ..; python -m c",
+        "PYTHONPATH=.. python -m c",
+    ):
+        scan = scan_command(root, cmd)
+        assert scan.files == ()
+        assert len(scan.unread) == 1
+    assert scan_command(root, "python -m c", "..").files == ()
+
+
+def test_installed_packages_are_not_read(tmp_path: Path) -> None:
+    root = plant(
+        tmp_path,
+        {
+            "env/pyvenv.cfg": "",
+            "env/lib/python3.11/site-packages/q/__init__.py": "",
+            "env/bin/activate": "",
+            ".venv/bin/train": "#!/usr/bin/python",
+            "node_modules/a.py": "",
+            "m.py": "import env.lib, node_modules.a",
+        },
+    )
+    assert scan_command(root, "PYTHONPATH=env/lib/python3.11/site-packages python m.py").files == ("m.py",)
+    assert scan_command(root, "python env/lib/python3.11/site-packages/q/__init__.py").files == ()
+    assert scan_command(root, ".venv/bin/train").unread == (
+        "`train`: no script of this repository; which of its modules it imports is not known",
+    )
+    assert scan_command(root, ".venv/bin/python -m m").files == ("m.py",)
+    assert scan_command(root, ". env/bin/activate && python m.py").unread == (
+        "env/bin/activate is in a folder of installed packages or tools, it is not read",
+    )
+
+
+UNREAD = {
+    "syntax": ("import b\ndef f(:", "a.py:2: what it imports is not read: not Python"),
+    "encoding": (b"import b\nx = '\xff'", "a.py"),
+    "null bytes": (b"import b\0", "a.py"),
+    "too large": ("import b\n" + "#" * 2_000_001, "a.py: larger than 2 MB"),
+    "nested": ("x = " + "-" * 100_000 + "1", "a.py: "),
+    "dynamic": (
+        "import importlib, sys\nimportlib.import_module(sys.argv[1])",
+        "a.py:2: `importlib.import_module(sys.argv[1])`: ",
+    ),
+    "dynamic, formatted": ("from importlib import import_module\nx = 1\nimport_module(f'p.{x}')", "a.py:3: "),
+    "dynamic, relative to what": ("import importlib\nimportlib.import_module('.a', x)", "a.py:2: "),
+    "dynamic, arguments": ("import importlib\nimportlib.import_module(*x)", "a.py:2: "),
+    "__import__": ("name = 'b'\n__import__(name)", "a.py:2: "),
+    "handed on": (
+        "from importlib import import_module\nlist(map(import_module, ['b']))",
+        "a.py:2: `import_module` is handed on",
+    ),
+    "run_path": ("import runpy, sys\nrunpy.run_path(sys.argv[1])", "a.py:2: "),
+    "run_path of nothing": (
+        "import runpy\nrunpy.run_path('nothing.py')",
+        "a.py: nothing.py, which it runs, is not in the",
+    ),
+    "loader": ("from importlib.machinery import SourceFileLoader as L\nL('b', x)", "a.py:2: "),
+    "sys.path": ("import sys\nsys.path.insert(0, 'lib')", "a.py:2: changes `sys.path`"),
+    "sys.path set": ("import sys as s\ns.path[:0] = ['lib']", "a.py:2: changes `s.path`"),
+    "sys.path added": ("from sys import path\npath += ['lib']", "a.py:2: changes `path`"),
+    "__path__": ("__path__ = []", "a.py:1: changes `__path__`"),
+    "exec": ("exec(open('b.py').read())", "a.py:1: `exec`: "),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_what_cannot_be_read_in_a_file_is_said(name: str, tmp_path: Path) -> None:
+    text, expected = UNREAD[name]
+    (tmp_path / "m.py").write_text("import a")
+    (tmp_path / "a.py").write_bytes(text if isinstance(text, bytes) else text.encode())
+    scan = scan_command(tmp_path, "python m.py")
+    assert set(scan.files) == {"m.py", "a.py"}
+    assert len(scan.unread) == 1
+    assert scan.unread[0].startswith(expected)
+
+
+def test_what_cannot_be_read_in_a_command_is_said(tmp_path: Path) -> None:
+    root = plant(
+        tmp_path,
+        {
+            "run.sh": "python x.py",
+            "fit.R": "",
+            "tool": "#!/bin/bash\npython x.py",
+            "plain.py": "import x",
+            "a.py": "",
+            "c.cpython-311-x86_64-linux-gnu.so": "",
+            "m.py": "import c",
+            "p/__init__.py": "",
+        },
+    )
+
+    def said(cmd: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        scan = scan_command(root, cmd)
+        return scan.files, scan.unread
+
+    assert said("python gone.py") == ((), ("gone.py is not in the repository",))
+    assert said("cd sub && python gone.py") == ((), ("sub/gone.py is not in the repository",))
+    assert said("./gone.sh") == ((), ("gone.sh is not in the repository",))
+    assert said("python -m gone.train") == (
+        (),
+        ("the module gone.train is not in the repository: what it imports is not known",),
+    )
+    assert said("python -m p.gone")[0] == ("p/__init__.py",)
+    assert said("python -m p.gone")[1] == ("the module p.gone is not in the repository: what it imports is not known",)
+    assert said("python -m p")[1] == ("the module p is not in the repository: what it imports is not known",)
+    assert said("bash run.sh") == (("run.sh",), ("run.sh: what it does is not looked at",))
+    assert said("./run.sh") == (("run.sh",), ("run.sh: what it does is not looked at",))
+    assert said("./tool x") == (("tool",), ("tool: what it does is not looked at",))
+    assert said("./plain.py") == (
+        ("plain.py",),
+        ("plain.py: what it does is not looked at",),
+    )  # no `#!`: the shell reads it
+    assert said("Rscript fit.R") == (("fit.R",), ("fit.R: what it does is not looked at",))
+    assert said("dbt build") == (
+        (),
+        ("`dbt`: no script of this repository; which of its modules it imports is not known",),
+    )
+    assert said("python -m torch.distributed.run --nnodes 1 a.py") == (("a.py",), ())
+    assert said("python -m pip install x && mkdir -p y && python -m json.tool z") == ((), ())
+    assert said("python -c 'import'")[1][0].startswith("python -c:1: what it imports is not read")
+    assert said("python $X a.py") == ((), ("`python $X`: only the shell knows which file this is",))
+    assert said("python m.py") == (
+        ("c.cpython-311-x86_64-linux-gnu.so", "m.py"),
+        ("c.cpython-311-x86_64-linux-gnu.so: compiled, what it imports is not read",),
+    )
+    assert scan_command(root, ("python gone.py", "python a.py")) == Scan(
+        ("a.py",), ("gone.py is not in the repository",)
+    )
+
+
+def test_a_pyproject_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    root = plant(tmp_path, {"pyproject.toml": "[project", "a.py": ""})
+    scan = scan_command(root, "python a.py")
+    assert scan.files == ("a.py",)
+    assert [note.partition(":")[0] for note in scan.unread] == ["pyproject.toml"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "project = 1",
+        "tool = []",
+        "[tool]\nsetuptools = 3\npoetry = 'x'\nhatch = [1]",
+        "[tool.setuptools]\npackage-dir = ['x']\n[tool.poetry]\npackages = ['x', {include = 1}]\nscripts = 3",
+        "[project.scripts]\na = 1\nb = ['x']\n[tool.poetry.scripts]\nc = {x = 1}",
+        "[tool.hatch.build]\npackages = [1, '', '/x', '../x']\nsources = {a = 'b'}",
+    ],
+)
+def test_any_pyproject_is_survived(text: str, tmp_path: Path) -> None:
+    root = plant(tmp_path, {"pyproject.toml": text, "a.py": "import z"})
+    assert scan_command(root, "python a.py; a; b; c").files == ("a.py",)
+
+
+def test_the_nearest_project_s_script_counts(tmp_path: Path) -> None:
+    root = plant(
+        tmp_path,
+        {
+            "pyproject.toml": "[project.scripts]\nfit = 'outer:main'\ncat = 'outer:cat'",
+            "outer.py": "",
+            "team/pyproject.toml": "[project.scripts]\nfit = 'inner:main'\n[tool.setuptools.package-dir]\ninner = 'code'",
+            "team/code/__init__.py": "from . import a",
+            "team/code/a.py": "",
+        },
+    )
+    assert scan_command(root, "fit").files == ("outer.py",)
+    assert scan_command(root, "cat x").files == ("outer.py",)  # PATH finds the environment's own first
+    assert scan_command(root, "fit", "team").files == ("team/code/__init__.py", "team/code/a.py")
+
+
+def test_each_file_is_parsed_once_for_all_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = plant(
+        tmp_path,
+        {
+            "p/__init__.py": "",
+            "p/a.py": "from p import b, c",
+            "p/b.py": "import p.c",
+            "p/c.py": "",
+            "s/d.py": "import p.c",
+        },
+    )
+    parsed: list[str] = []
+    parse = imports._source_from_text
+    monkeypatch.setattr(imports, "_source_from_text", lambda text, place: parsed.append(place) or parse(text, place))
+    scanner = ImportScanner(root)
+    for number in range(50):
+        assert len(scanner.scan(f"python -m p.a --n {number}").files) == 4
+        assert len(scanner.scan(f"PYTHONPATH=. python s/d.py {number}").files) == 3
+    assert sorted(parsed) == ["p/__init__.py", "p/a.py", "p/b.py", "p/c.py", "s/d.py"]
+
+
+def test_a_file_that_starts_itself_ends(tmp_path: Path) -> None:
+    root = plant(tmp_path, {"loop": "#!./loop", "a": "#!/usr/bin/env -S uv run --script\nimport b"})
+    assert scan_command(root, "./loop").files == ("loop",)
+    assert scan_command(root, "./a").files == ("a",)
+
+
+NAMES = ("a", "b", "c")
+DOTTED = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map(".".join)
+STATEMENTS = st.one_of(
+    DOTTED.map(lambda name: f"import {name}"),
+    st.tuples(DOTTED, st.sampled_from((*NAMES, "*"))).map(lambda pair: f"from {pair[0]} import {pair[1]}"),
+    st.tuples(st.integers(1, 3), st.one_of(st.just(""), DOTTED), st.sampled_from((*NAMES, "*")))
+    .map(lambda three: f"from {'.' * three[0]}{three[1]} import {three[2]}"),
+    DOTTED.map(lambda name: f"importlib.import_module('{name}')"),
+    st.tuples(st.integers(1, 3), DOTTED).map(lambda pair: f"importlib.import_module('{'.' * pair[0]}{pair[1]}', __package__)"),
+    st.tuples(DOTTED, st.sampled_from(NAMES)).map(lambda pair: f"__import__('{pair[0]}', fromlist=['{pair[1]}'])"),
+    DOTTED.map(lambda name: f"runpy.run_module('{name}')"),
+)  # fmt: skip
+MODULES = st.dictionaries(
+    st.tuples(DOTTED, st.booleans()).map(
+        lambda pair: f"{pair[0].replace('.', '/')}{'/__init__' if pair[1] else ''}.py"
+    ),
+    st.tuples(st.lists(STATEMENTS, max_size=3), st.lists(st.sampled_from(NAMES), max_size=2)),
+    min_size=3,
+    max_size=12,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(modules=MODULES, data=st.data())
+def test_any_tree_is_covered(
+    modules: dict[str, tuple[list[str], list[str]]],
+    data: st.DataObject,
+    run: Run,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    root = tmp_path_factory.mktemp("tree")
+    for path, (statements, exports) in modules.items():
+        lines = [
+            "import importlib, runpy, sys",
+            "sys.setrecursionlimit(200)",
+            f"__all__ = {exports}" if exports else "",
+        ]
+        for statement in statements:
+            star = f"exec({statement!r})" if False else statement  # noqa: SIM210
+            lines += ["try:", f"    {star}", "except Exception: pass"]
+        plant(root, {path: "\n".join(lines)})
+    entry = data.draw(st.sampled_from(sorted(modules)))
+    dotted = entry.removesuffix(".py").replace("/", ".")
+    cmd = data.draw(st.sampled_from((f"python {entry}", f"python -m {dotted}", f"PYTHONPATH=a:. python {entry}")))
+    scan = scan_command(root, cmd)
+    really = run(root, cmd)
+    assert really <= set(scan.files)
+    assert set(scan.files) <= set(modules)
