@@ -244,7 +244,13 @@ def load_source_state(root: Path, made: Collection[str] = (), names_from: Path |
     if size > MAX_CHANGED:
         note = f"{size >> 20} MiB of files are neither committed nor ignored: neither patch nor tree is recorded; list them in .gitignore, or commit them"
         return _with(state, dirty=True, note=note)
-    tree, patch = _tree_and_patch(root, commit)
+    try:
+        try:
+            tree, patch = _tree_and_patch(root, commit)
+        except CanonError:  # a file went away between the look and the read, as editors' and tools' own files do
+            tree, patch = _tree_and_patch(root, commit)
+    except CanonError as error:
+        return _with(state, dirty=True, note=f"neither patch nor tree is recorded: {error}")
     if len(patch) > MAX_PATCH:
         return _with(
             state,

@@ -12,7 +12,7 @@ class Progress(Protocol):
         """Begin: ``total`` bytes and number of files, None where unknown."""
 
     def advance(self, count: int) -> None:
-        """``count`` bytes more have been read."""
+        """``count`` bytes more have been read; fewer than none when a file is read again from its start."""
 
     def done(self) -> None:
         """All is read, or nothing more will be."""

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import hashlib
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from canon.data.errors import StoppedError, TooLongError, TransientError
 from canon.data.progress import Progress
+from canon.data.retry import retried
 from canon.data.sources import SourceFile, SourceReader
 from canon.model.errors import CanonError
 from canon.model.pins import Pin, folder_md5, folder_sha256
 
-CHUNK = 4 * 1024 * 1024
-ATTEMPTS = 3
+BLOCK = 4 * 1024 * 1024
+"""Bytes of one file that are held at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,79 +31,126 @@ class Content:
     sha256: str
 
 
-class TooLongError(CanonError):
-    """A source sends more bytes than it may."""
+class Allowance:
+    """Bytes that may still arrive, for all files together; None: any number."""
+
+    def __init__(self, size: int | None) -> None:
+        self._left = size
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> None:
+        """Take bytes, or give them back when negative. Raises TooLongError when there are not as many."""
+        with self._lock:
+            if self._left is None:
+                return
+            if size > self._left:
+                raise TooLongError(f"{size - self._left:,} bytes too many arrive")
+            self._left -= size
 
 
-def read_content(
-    reader: SourceReader, file: SourceFile, *, into: Callable[[], BinaryIO] | None = None, limit: int | None = None,
-    progress: Progress, stop: threading.Event | None = None,
-) -> Content:  # fmt: skip
-    """Read one file, hash it, and write it to what ``into`` opens; a cut connection is tried again from the start.
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What all files of one source are read with."""
 
-    Raises TooLongError beyond ``limit`` bytes, CanonError when no attempt reaches the end.
-    """
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return _read_once(reader, file, into, limit, progress, stop)
-        except TooLongError:
-            raise
-        except CanonError:
-            if attempt == ATTEMPTS or (stop is not None and stop.is_set()):
+    reader: SourceReader
+    progress: Progress
+    stop: threading.Event
+    allowance: Allowance
+
+    def read(self, file: SourceFile, into: Callable[[], BinaryIO] | None = None) -> Content:
+        """Read one file, hash it, and write it to what ``into`` opens; a cut connection is tried again from the start.
+
+        Raises TooLongError for more bytes than are allowed, StoppedError, OSError when it cannot be written, CanonError
+        when no attempt reaches the end.
+        """
+        return retried(lambda: self._attempt(file, into), self.stop)
+
+    def _attempt(self, file: SourceFile, into: Callable[[], BinaryIO] | None) -> Content:
+        attempt = _Attempt(self, file)
+        # Opened anew by each attempt: it begins empty.
+        with contextlib.nullcontext() if into is None else into() as sink:
+            try:
+                return attempt.read(sink)
+            except TransientError:
+                self.allowance.take(-attempt.size)
+                self.progress.advance(-attempt.size)
                 raise
-            time.sleep(0.3 * 2**attempt)
-    raise AssertionError
 
 
-def _read_once(
-    reader: SourceReader,
-    file: SourceFile,
-    into: Callable[[], BinaryIO] | None,
-    limit: int | None,
-    progress: Progress,
-    stop: threading.Event | None,
-) -> Content:
-    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-    size = 0
-    sink = into() if into is not None else None
-    try:
-        with reader.open(file) as stream:
-            while chunk := stream.read(CHUNK):
-                if stop is not None and stop.is_set():
-                    raise CanonError("stopped")
-                size += len(chunk)
-                if limit is not None and size > limit:
-                    raise TooLongError(f"more than {limit:,} bytes arrive")
-                md5.update(chunk)
-                sha256.update(chunk)
+class _Attempt:
+    """One attempt at one file, and how far it came."""
+
+    def __init__(self, transfer: Transfer, file: SourceFile) -> None:
+        self.size = 0
+        self._transfer, self._file = transfer, file
+        self._name = f"{file.relpath} of {transfer.reader.uri}" if file.relpath else transfer.reader.uri
+
+    def read(self, sink: BinaryIO | None) -> Content:
+        transfer, announced = self._transfer, self._file.size
+        md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+        with transfer.reader.open(self._file) as stream:
+            while block := stream.read(BLOCK):
+                if transfer.stop.is_set():
+                    raise StoppedError("stopped")
+                transfer.allowance.take(len(block))
+                self.size += len(block)
+                transfer.progress.advance(len(block))
+                if announced is not None and self.size > announced:
+                    raise CanonError(
+                        f"{self._name} has more than the {announced:,} bytes that were announced: it changes while it is "
+                        "read; wait until it is complete, then run the command again"
+                    )
+                md5.update(block)
+                sha256.update(block)
                 if sink is not None:
-                    sink.write(chunk)
-                progress.advance(len(chunk))
-    finally:
-        if sink is not None:
-            sink.close()
-    if file.size is not None and size != file.size:
-        progress.advance(-size)
-        raise CanonError(
-            f"{file.relpath or 'the source'}: {size:,} bytes arrived, {file.size:,} were announced; it was cut off, or it changes while it is read"
-        )
-    return Content(file.relpath, size, md5.hexdigest(), sha256.hexdigest())
+                    sink.write(block)
+        if announced is not None and self.size != announced:
+            raise TransientError(
+                f"{self._name} ended after {self.size:,} of {announced:,} bytes: the connection was cut, or it changes while "
+                "it is read; try again"
+            )
+        return Content(self._file.relpath, self.size, md5.hexdigest(), sha256.hexdigest())
 
 
 def read_all(
-    files: Sequence[SourceFile], read: Callable[[SourceFile, threading.Event], Content], jobs: int
+    files: Iterable[SourceFile], read: Callable[[SourceFile], Content], *, jobs: int, stop: threading.Event
 ) -> list[Content]:
-    """Read files side by side, in their order; the first error stops the others."""
-    stop = threading.Event()
-    if len(files) == 1 or jobs == 1:
-        return [read(file, stop) for file in files]
-    with concurrent.futures.ThreadPoolExecutor(max_workers=jobs) as pool:
-        try:
-            return list(pool.map(lambda file: read(file, stop), files))
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    """Read files with ``jobs`` threads; return their contents in the order of their paths.
+
+    The first error, in time, is raised; it sets ``stop``, as an interruption of the calling thread does.
+    """
+    waiting, lock = iter(files), threading.Lock()
+    contents: list[Content] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        while not stop.is_set():
+            with lock:
+                file = next(waiting, None)
+            if file is None:
+                return
+            try:
+                content = read(file)
+            except BaseException as error:  # noqa: BLE001  it is raised in the calling thread
+                with lock:
+                    errors.append(error)
+                stop.set()
+                return
+            with lock:
+                contents.append(content)
+
+    if jobs == 1:
+        work()
+    else:
+        with concurrent.futures.ThreadPoolExecutor(max_workers=jobs) as pool:
+            try:
+                concurrent.futures.wait([pool.submit(work) for _ in range(jobs)])
+            except BaseException:
+                stop.set()
+                raise
+    if errors:
+        raise errors[0]
+    return sorted(contents, key=lambda content: content.relpath)
 
 
 def pin_of(contents: Sequence[Content], *, is_folder: bool) -> Pin:

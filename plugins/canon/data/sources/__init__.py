@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from canon.data.sources.reader import SourceFile, SourceReader, open_source
+from canon.data.sources.reader import SourceFile, SourceReader, Stream, open_source
 
-__all__ = ["SourceFile", "SourceReader", "open_source"]
+__all__ = ["SourceFile", "SourceReader", "Stream", "open_source"]

@@ -1,0 +1,187 @@
+"""Real servers on loopback, each on a port of its own: S3 by moto, and a web server that a test scripts.
+
+``CANON_TEST_S3_ENDPOINT`` names another S3 server, with ``CANON_TEST_S3_ACCESS_KEY`` and ``CANON_TEST_S3_SECRET_KEY``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from xml.sax.saxutils import escape
+
+import pytest
+
+ACCESS_KEY = os.environ.get("CANON_TEST_S3_ACCESS_KEY", "testing")
+SECRET_KEY = os.environ.get("CANON_TEST_S3_SECRET_KEY", "testing")
+
+
+@dataclass(frozen=True)
+class S3:
+    """An S3 server with a bucket of the test's own."""
+
+    endpoint: str
+    bucket: str
+    client: Any
+
+    def put(self, key: str, content: bytes) -> str | None:
+        """Write an object; return its version."""
+        version: str | None = self.client.put_object(Bucket=self.bucket, Key=key, Body=content).get("VersionId")
+        return version
+
+    def uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """URL of the S3 server."""
+    other = os.environ.get("CANON_TEST_S3_ENDPOINT")
+    if other:
+        yield other
+        return
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loopback is reached without a proxy."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+
+
+@pytest.fixture
+def credentials(direct: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001  a fixture for its effect
+    """Credentials for S3 in the environment, as a user has them."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_reading_of_the_api() -> Iterator[None]:
+    """Every client reads S3's API anew from 1 MB of JSON, which is a third of these tests' time."""
+    from botocore.loaders import JSONFileLoader
+
+    with pytest.MonkeyPatch.context() as patch:
+        read = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: read(path))
+        yield
+
+
+@pytest.fixture(scope="session")
+def s3_client(s3_endpoint: str) -> Iterator[Any]:
+    """A client of the S3 server: a second implementation, not the one under test."""
+    import boto3
+
+    with contextlib.closing(
+        boto3.client(
+            "s3", endpoint_url=s3_endpoint, aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name="us-east-1"
+        )
+    ) as client:  # fmt: skip
+        yield client
+
+
+@pytest.fixture
+def s3(s3_endpoint: str, s3_client: Any, credentials: None) -> S3:  # noqa: ARG001  a fixture for its effect
+    """The S3 server, a fresh bucket, and credentials in the environment."""
+    bucket = f"canon-{uuid.uuid4().hex[:12]}"
+    s3_client.create_bucket(Bucket=bucket)
+    return S3(s3_endpoint, bucket, s3_client)
+
+
+Handler = BaseHTTPRequestHandler
+Answer = Callable[[Handler], None]
+
+
+@dataclass
+class Web:
+    """A web server: path → what it does with a GET or HEAD there; other paths are not found."""
+
+    url: str
+    answers: dict[str, Answer] = field(default_factory=dict)
+    requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+
+    def serve(self, path: str, content: bytes, **headers: str) -> str:
+        """Serve plain bytes; return their URL."""
+
+        def answer(handler: Handler) -> None:
+            send(handler, 200, content, **headers)
+
+        return self.script(path, answer)
+
+    def script(self, path: str, answer: Answer) -> str:
+        """Serve a path by a function; return its URL."""
+        self.answers[path] = answer
+        return f"{self.url}{path}"
+
+    def count(self, method: str) -> int:
+        return sum(1 for request, _, _ in self.requests if request == method)
+
+
+def send(handler: Handler, status: int, content: bytes = b"", **headers: str) -> None:
+    """Answer whole, with a length; ``_`` in a header's name stands for ``-``."""
+    handler.send_response(status)
+    for name, value in {"Content_Length": str(len(content)), **headers}.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    if handler.command != "HEAD":
+        handler.wfile.write(content)
+
+
+def not_found(handler: Handler) -> None:
+    send(handler, 404)
+
+
+def listing(*keys: str, more: str = "", size: int = 4) -> bytes:
+    """S3's answer to ListObjectsV2; ``more`` is the token of the next page."""
+    truncated = ""
+    if more:
+        truncated = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{escape(more)}</NextContinuationToken>"
+    items = "".join(f"<Contents><Key>{escape(key)}</Key><Size>{size}</Size></Contents>" for key in keys)
+    return f'<?xml version="1.0"?><ListBucketResult>{truncated}{items}</ListBucketResult>'.encode()
+
+
+@pytest.fixture
+def web(direct: None) -> Iterator[Web]:  # noqa: ARG001  a fixture for its effect
+    """A web server without paths yet."""
+    site = Web("")
+
+    class Scripted(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.close_connection = True  # one answer a connection: a script may leave anything behind
+            site.requests.append((self.command, self.path, dict(self.headers)))
+            with contextlib.suppress(ConnectionError):
+                site.answers.get(self.path.partition("?")[0], not_found)(self)
+
+        do_HEAD = do_GET  # noqa: N815  the base class's name
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
+            del format, args
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Scripted) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        site.url = f"http://127.0.0.1:{server.server_port}"
+        yield site
+        server.shutdown()
+        thread.join()
