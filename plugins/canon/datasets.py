@@ -67,7 +67,7 @@ def pin_datasets(
     progress: Callable[[str], Progress],
 ) -> tuple[Pinned, ...]:
     """Pin the sources that a profile declares; each pins file is written once, when all its sources are read."""
-    current = applied_profile(project.root, project.settings.default_profile)
+    current = applied_profile(project)
     wanted = profile or current
     if wanted not in project.settings.profiles:
         raise CanonError(
@@ -104,7 +104,7 @@ def get_datasets(
     project: Project, names: Sequence[str], *, jobs: int, progress: Callable[[str], Progress]
 ) -> Iterable[tuple[str, str, bool]]:
     """Bring the pinned content of datasets to their paths; yield name, path and whether anything was moved."""
-    profile = applied_profile(project.root, project.settings.default_profile)
+    profile = applied_profile(project)
     brought: list[tuple[str, str, bool]] = []
     for pipeline, dataset, data in chosen_datasets(project, names):
         if not data.materialize and not names:

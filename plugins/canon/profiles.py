@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
+import posixpath
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from canon.model.pins import apply_profile, format_pins
 from canon.model.project import Pipeline, Project
 from canon.output.files import load_text, write_text
 from canon.output.yaml import load_yaml
+from canon.overlays import Replaced, overlaid, restored
 
 STATE = ".dvc/tmp/canon/profile.json"
-"""Which profile a workspace has, and what its overlay replaced. Not in Git: it is a fact of the workspace."""
-_ABSENT = {"absent": True}
+"""What a profile's overlay replaced, and a journal while files change. Not in Git: it is a fact of the workspace."""
+LOCK_TIMEOUT = 10
+"""Seconds to wait for another process that changes the profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,23 @@ class Applied:
     changed: tuple[str, ...]
 
 
-def applied_profile(root: Path, default: str) -> str:
-    """Name of the profile that a workspace has."""
-    state = _load_state(root)
-    return str(state.get("profile") or default)
+def applied_profile(project: Project) -> str:
+    """Name of the profile that a workspace has.
+
+    The pins files say it, so that it is right too in a checkout that took an experiment, or restored its files by Git;
+    without datasets, what `canon profile` last did. Raises CanonError when they disagree, and between the writes of a switch.
+    """
+    state = _load_state(project.root)
+    if "journal" in state:
+        raise CanonError(
+            f"a change of profiles in {project.root} is under way or was interrupted; run `canon profile NAME`, which takes it back first"
+        )
+    default = project.settings.default_profile
+    owners = {pipeline.pins.profile or default: pipeline for pipeline in project.pipelines if pipeline.declaration.data}
+    if len(owners) > 1:
+        named = ", ".join(f"{pipeline.pins_file} has those of `{name}`" for name, pipeline in sorted(owners.items()))
+        raise CanonError(f"the pins are of several profiles: {named}; run `canon profile NAME` for one")
+    return next(iter(owners), None) or str(state.get("profile") or default)
 
 
 def _load_state(root: Path) -> dict[str, Any]:
@@ -45,14 +61,36 @@ def _load_state(root: Path) -> dict[str, Any]:
     return state if isinstance(state, dict) else {}
 
 
-def recover(root: Path) -> bool:
+@contextmanager
+def one_at_a_time(root: Path) -> Iterator[None]:
+    """Hold the lock of a workspace's profile. Raises CanonError when another process has it, and without DVC."""
+    from filelock import FileLock, Timeout
+
+    if not (root / ".dvc").is_dir():
+        raise CanonError(f"{root} is no DVC repository; run `dvc init` there")
+    path = root / Path(STATE).with_suffix(".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=LOCK_TIMEOUT):
+            yield
+    except Timeout:
+        raise CanonError(
+            f"another process changes the profile of {root} (lock {path}); wait for it, or end it"
+        ) from None
+
+
+def recover(root: Path, *, write: bool = True) -> bool:
     """Take an interrupted switch of profiles back; return whether there was one. Call it before the project is loaded."""
     state = _load_state(root)
     journal = state.pop("journal", None)
     if journal is None:
         return False
+    if not write:
+        raise CanonError(
+            f"a change of profiles in {root} was interrupted; run the command without --dry-run, which takes it back first"
+        )
     for file, change in journal.items():
-        if change["before"] is not None and load_text(root / file) == change["after"]:
+        if load_text(root / file) == change["after"]:
             write_text(root / file, change["before"])
     write_text(root / STATE, json.dumps(state, indent=1))
     return True
@@ -71,58 +109,88 @@ def apply(project: Project, profile: str, *, write: bool = True) -> Applied:
 
     The overlay of the profile that the workspace had is taken out first: a params file that was not edited since gets its
     old text back, else only what the overlay had set is set back.
-    Raises CanonError for an unknown profile, a dataset without pin, and an overlay that fits no params file.
+    Raises CanonError for an unknown profile, a dataset without pin, an overlay that fits no params file, and pins that came
+    here without `canon profile`.
     """
     check_profile(project, profile)
-    root = project.root
-    current = applied_profile(root, project.settings.default_profile)
-    if profile == current:
+    root, default = project.root, project.settings.default_profile
+    state = _load_state(root)
+    had = str(state.get("profile") or default)
+    with_data = [pipeline for pipeline in project.pipelines if pipeline.declaration.data]
+    if had == profile and all((pipeline.pins.profile or default) == profile for pipeline in with_data):
         return Applied(profile=profile, changed=())
-    texts = {file: _restored(root, file, change) for file, change in (_load_state(root).get("replaced") or {}).items()}
-    replaced: dict[str, dict[str, Any]] = {}
-    for pipeline in project.pipelines:
-        overlay = pipeline.declaration.params.get(profile)
-        if overlay is not None:
-            for file, values in _overlay_files(root, pipeline, overlay, texts).items():
-                before = texts.get(file) or load_text(root / file) or ""
-                texts[file], keys = _overlaid(before, file, values)
-                known = replaced.setdefault(file, {"before": before, "keys": []})
-                known["keys"] += keys
-                known["after"] = texts[file]
-        pins = _applied_pins(pipeline, profile, current)
-        if pins is not None:
-            texts[pipeline.pins_file] = pins
+    for pipeline in with_data:
+        _check_overlay_known(pipeline, had)
+    texts, replaced = _switched_params(project, profile, state)
+    for pipeline in with_data:
+        texts[pipeline.pins_file] = _applied_pins(pipeline, profile, default)
     changed = tuple(sorted(file for file, text in texts.items() if load_text(root / file) != text))
     if write:
         # Several files change: a journal takes an interrupted switch back at the next command.
         journal = {file: {"before": load_text(root / file), "after": texts[file]} for file in changed}
-        write_text(root / STATE, json.dumps({**_load_state(root), "journal": journal}, indent=1))
+        write_text(root / STATE, json.dumps({**state, "journal": journal}, indent=1))
         for file in changed:
             write_text(root / file, texts[file])
-        write_text(root / STATE, json.dumps({"profile": profile, "replaced": replaced}, indent=1))
+        kept = {file: asdict(change) for file, change in replaced.items() if change.keys}
+        write_text(root / STATE, json.dumps({"profile": profile, "replaced": kept}, indent=1))
     return Applied(profile=profile, changed=changed)
 
 
-def _applied_pins(pipeline: Pipeline, profile: str, current: str) -> str | None:
-    if not pipeline.declaration.data:
-        return None
+def _switched_params(
+    project: Project, profile: str, state: Mapping[str, Any]
+) -> tuple[dict[str, str], dict[str, Replaced]]:
+    """File → text of the params files, and file → what the profile's overlay replaced there."""
+    root = project.root
+    texts: dict[str, str] = {}
+    for file, change in (state.get("replaced") or {}).items():
+        text = load_text(root / file)
+        if text is not None:
+            texts[file] = restored(text, file, _replaced(change))
+    replaced: dict[str, Replaced] = {}
+    for pipeline in project.pipelines:
+        overlay = pipeline.declaration.params.get(profile)
+        if overlay is not None:
+            for file, values in _overlay_files(root, pipeline, overlay, texts).items():
+                text = texts.get(file)
+                change = overlaid(load_text(root / file) or "" if text is None else text, file, values)
+                earlier = replaced.get(file)
+                replaced[file] = (
+                    Replaced(earlier.before, change.after, (*earlier.keys, *change.keys)) if earlier else change
+                )
+                texts[file] = change.after
+    return texts, replaced
+
+
+def _replaced(change: Mapping[str, Any]) -> Replaced:
+    return Replaced(change["before"], change["after"], tuple(tuple(place) for place in change["keys"]))
+
+
+def _check_overlay_known(pipeline: Pipeline, had: str) -> None:
+    """Refuse pins that `canon profile` did not put here: what the overlay beside them replaced is not known."""
+    there = pipeline.pins.profile
+    if there is not None and there != had and there in pipeline.declaration.params:
+        raise CanonError(
+            f"{pipeline.pins_file} has the pins of `{there}`, which `canon profile` did not apply here, as after `dvc exp apply`: what "
+            f"its overlay replaced is not known; `git checkout -- {' '.join((pipeline.pins_file, *params_files(pipeline)))}` first"
+        )
+
+
+def _applied_pins(pipeline: Pipeline, profile: str, default: str) -> str:
     for name, data in pipeline.declaration.data.items():
         if profile not in data.from_:
             raise CanonError(
                 f"{pipeline.file}: data.{name} has no source for the profile `{profile}`; add `{profile}: …` to its `from`"
             )
-    pins = apply_profile(pipeline.pins, profile, current)
+    pins = apply_profile(pipeline.pins, profile, pipeline.pins.profile or default)
     missing = [name for name in pipeline.declaration.data if name not in pins.datasets]
     if missing:
         raise CanonError(
             f"{pipeline.pins_file} has no pin of {', '.join(missing)} for the profile `{profile}`; run `canon data pin --profile {profile}` and commit it"
         )
-    return format_pins(pins)
+    return format_pins(pins.model_copy(update={"profile": None if profile == default else profile}))
 
 
-def _overlay_files(
-    root: Path, pipeline: Pipeline, overlay: str, texts: Mapping[str, str]
-) -> dict[str, Mapping[str, Any]]:
+def _overlay_files(root: Path, pipeline: Pipeline, overlay: str, texts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """To which params file each top-level key of an overlay belongs."""
     text = load_text(root / overlay)
     if text is None:
@@ -148,89 +216,24 @@ def _overlay_files(
             raise CanonError(
                 f"{overlay}: the key `{key}` stands {where}; an overlay changes keys that stand in exactly one"
             )
-        found.setdefault(files[0], {})[key] = value
-    return found  # type: ignore[return-value]  # values of a dict are Any
+        found.setdefault(files[0], {})[str(key)] = value
+    return found
 
 
 def params_files(pipeline: Pipeline) -> tuple[str, ...]:
-    """Params files that the stages name, templates left out, but for the pins and the declaration."""
+    """Params files that the stages name, templates left out, but for the pins and the declaration; from the root."""
     files: dict[str, None] = {}
     for stage in pipeline.raw["stages"].values():
         definition = stage.get("do") or stage
+        folder = str(definition.get("wdir") or ".")
         for item in definition.get("params") or ():
             for file in item if isinstance(item, Mapping) else ("params.yaml",):
-                files[file] = None
+                files[posixpath.normpath(posixpath.join(folder, file))] = None
     for item in pipeline.raw.get("vars") or ():
         if isinstance(item, str):
-            files[item.partition(":")[0]] = None
+            files[posixpath.normpath(item.partition(":")[0])] = None
     return tuple(
         file
         for file in files
         if file not in {pipeline.pins_file, pipeline.environment_file, pipeline.file} and "${" not in file
     )
-
-
-def _leaves(values: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, (*prefix, str(key)))
-        else:
-            yield (*prefix, str(key)), value
-
-
-def _edited(text: str, file: str) -> tuple[Any, Any]:
-    """A params file for editing: ruamel.yaml keeps comments and order, and is what DVC itself changes params with."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    editor = YAML()
-    editor.preserve_quotes = True
-    editor.width = 4096
-    try:
-        return editor, editor.load(text)
-    except YAMLError as error:
-        raise CanonError(f"{file} is not YAML: {str(error).splitlines()[0]}") from None
-
-
-def _dumped(editor: Any, data: Any) -> str:  # noqa: ANN401  ruamel.yaml's own types
-    stream = io.StringIO()
-    editor.dump(data, stream)
-    return stream.getvalue()
-
-
-def _overlaid(text: str, file: str, values: Mapping[str, Any]) -> tuple[str, list[list[Any]]]:
-    editor, data = _edited(text, file)
-    before: list[list[Any]] = []
-    for place, value in _leaves(values):
-        here = data
-        for step in place[:-1]:
-            if not isinstance(here.get(step), dict):
-                raise CanonError(f"{file} has no mapping `{'.'.join(place[:-1])}`, which the overlay changes")
-            here = here[step]
-        old = here.get(place[-1], _ABSENT)
-        if old != value or type(old) is not type(value):
-            before.append([list(place), _plain(old), _plain(value)])
-            here[place[-1]] = value
-    return (_dumped(editor, data) if before else text), before
-
-
-def _restored(root: Path, file: str, change: Mapping[str, Any]) -> str:
-    text = load_text(root / file) or ""
-    if text == change["after"]:
-        return str(change["before"])
-    editor, data = _edited(text, file)
-    for place, old, new in change["keys"]:
-        *folders, last = place
-        here = data
-        for step in folders:
-            here = here.get(step) if isinstance(here, dict) else None
-        if isinstance(here, dict) and _plain(here.get(last, _ABSENT)) == new:
-            if old == _ABSENT:
-                del here[last]
-            else:
-                here[last] = old
-    return _dumped(editor, data)
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401  ruamel.yaml's own types
-    return json.loads(json.dumps(value, default=str))

@@ -320,3 +320,12 @@ def load_result_of_lock(pipeline: Pipeline, lock: Lock, cache: Path, workspace: 
             (stored,) = stored_files(out, cache, workspace / own if workspace else None)
             return stored.path.read_bytes(), stored.md5
     raise CanonError(f"{lock.path}: `{TRACK}` did not write {own}; run `canon render`, then `dvc repro`")
+
+
+def check_newest(pipeline: Pipeline, lock: Lock, result: Result) -> None:
+    """Raise CanonError when stages ran since `track` wrote the result."""
+    newer = [name for name, entry in result.entries.items() if lock.entries.get(name) != entry]
+    if newer:
+        raise CanonError(
+            f"{lock.path} is newer than the result of {pipeline.name} ({', '.join(newer)} ran since); run `dvc repro`"
+        )

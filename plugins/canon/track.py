@@ -32,6 +32,7 @@ from canon.output.files import write_bytes
 from canon.profiles import applied_profile
 from canon.results import (
     Lock,
+    check_newest,
     collect_pins,
     collect_result,
     declared_stages,
@@ -130,7 +131,7 @@ def track_pipeline(project: Project, pipeline: Pipeline, say: Say) -> Tracked:
 def log_result(project: Project, pipeline: Pipeline, result: Result, lock: Lock, cache: Path, say: Say) -> Tracked:
     """Log the workspace's result with the state of its checkout; spool it where the store does not answer."""
     root = project.root
-    profile = applied_profile(root, project.settings.default_profile)
+    profile = applied_profile(project)
     home = project_home(root)
     if (root / ".git").exists():
         state = load_source_state(root, _made_paths(project, pipeline), names_from=home)
@@ -185,7 +186,7 @@ def send_spooled(project: Project, say: Say) -> int:
     """Send what an earlier command could not; return how many rows arrived."""
     from canon.mlflow.spool import send_spooled as send_all
 
-    profile = applied_profile(project.root, project.settings.default_profile)
+    profile = applied_profile(project)
     folder = project_home(project.root) / SPOOL
     if not folder.is_dir():
         return 0
@@ -223,11 +224,7 @@ def _workspace_result(project: Project, pipeline: Pipeline, lock: Lock, cache: P
         return collect_result(project, pipeline, cache)
     content, _ = load_result_of_lock(pipeline, lock, cache, project.root)
     result = result_from_text(content, result_path(pipeline.name))
-    newer = [name for name, entry in result.entries.items() if lock.entries.get(name) != entry]
-    if newer:
-        raise CanonError(
-            f"{lock.path} is newer than the result of {pipeline.name} ({', '.join(newer)} ran since); run `dvc repro`"
-        )
+    check_newest(pipeline, lock, result)
     return result
 
 
@@ -303,7 +300,7 @@ def _log_then(revision: Revision, pipeline: Pipeline, lock: Lock, cache: Path, s
             project,
             pipeline,
             result,
-            replace(origin, profile=_profile_of(project, pipeline, result)),
+            replace(origin, profile=pipeline.pins.profile or project.settings.default_profile),
             lock,
             cache,
             None,
@@ -316,30 +313,6 @@ def _log_then(revision: Revision, pipeline: Pipeline, lock: Lock, cache: Path, s
         _fetch(project.root, commit)
         built = record()
     return send(project, built.tags.get("canon.profile", project.settings.default_profile), built, say)
-
-
-def _profile_of(project: Project, pipeline: Pipeline, result: Result) -> str:
-    """The profile whose pins the result has; the default one where several fit."""
-    own = {name: pin for name, pin in result.pins.items() if name in pipeline.declaration.data}
-    default = project.settings.default_profile
-    current = {name: pin.model_dump(exclude_none=True) for name, pin in pipeline.pins.datasets.items()}
-    for name, profile in pipeline.pins.profiles.items():
-        pins = {key: pin.model_dump(exclude_none=True) for key, pin in profile.datasets.items()}
-        if (
-            name != default
-            and pins
-            and pins == own
-            and (name not in project.settings.profiles or pins != _default_pins(pipeline, default, current))
-        ):
-            return name
-    return default
-
-
-def _default_pins(
-    pipeline: Pipeline, default: str, current: Mapping[str, Mapping[str, object]]
-) -> Mapping[str, Mapping[str, object]]:
-    kept = pipeline.pins.profiles.get(default)
-    return {key: pin.model_dump(exclude_none=True) for key, pin in kept.datasets.items()} if kept else current
 
 
 def _fetch(root: Path, commit: str) -> None:
@@ -359,7 +332,7 @@ def settle(project: Project, say: Say) -> int:
     """Give dirty runs the commit that by now has their source tree; return how many got one."""
     from canon.mlflow.log import assign_commits
 
-    uri, home = tracking_store(project, applied_profile(project.root, project.settings.default_profile))
+    uri, home = tracking_store(project, applied_profile(project))
     root = project.root
     if head_commit(root) is None:
         return 0

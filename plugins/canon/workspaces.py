@@ -5,22 +5,27 @@ from __future__ import annotations
 import posixpath
 from pathlib import Path
 
-from canon.dvc.experiments import Experiment, add_worktree, save_experiment
+from canon.dvc.experiments import Experiment, save_experiment
 from canon.dvc.objects import cache_folder
 from canon.dvc.render import result_path
+from canon.dvc.worktrees import new_worktree
 from canon.git import changed_files, check_repository, untracked_files
 from canon.model.errors import CanonError
-from canon.model.project import Pipeline, Project
+from canon.model.project import Pipeline, Project, load_project
 from canon.model.result import result_from_text
-from canon.profiles import applied_profile, params_files
-from canon.results import declared_stages, load_lock, load_result_of_lock, lock_path
+from canon.profiles import Applied, applied_profile, apply, params_files
+from canon.results import check_newest, declared_stages, load_lock, load_result_of_lock, lock_path
 
 
-def add_workspace(project: Project, target: Path) -> tuple[str, ...]:
-    """Make ``target`` a workspace of its own; return what is changed here and thus not in it."""
+def add_workspace(project: Project, target: Path, profile: str) -> tuple[Applied, tuple[str, ...]]:
+    """Make ``target`` a workspace with a profile; return what that changed there, and what is changed here and not in it.
+
+    What is committed counts: declarations, pins and overlays of HEAD. Raises CanonError, and leaves nothing behind then.
+    """
     check_repository(project.root)
-    add_worktree(project.root, target, cache_folder(project.root))
-    return tuple(changed_files(project.root))
+    with new_worktree(project.root, target, project.settings.profiles[profile].remote):
+        applied = apply(load_project(target), profile)
+    return applied, tuple(changed_files(project.root))
 
 
 def save_workspace(
@@ -33,7 +38,8 @@ def save_workspace(
     lock = load_lock(root, chosen)
     content, _ = load_result_of_lock(chosen, lock, cache_folder(root), root)
     result = result_from_text(content, result_path(chosen.name))
-    profile = applied_profile(root, project.settings.default_profile)
+    check_newest(chosen, lock, result)
+    profile = applied_profile(project)
     generated: list[str] = []
     for each in project.pipelines:
         generated += [lock_path(each), each.declaration.dvc_file, each.pins_file, *params_files(each)]

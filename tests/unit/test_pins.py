@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from canon.model.declaration import RESERVED_DATASETS
 from canon.model.errors import CanonError, ProblemsError
 from canon.model.pins import (
     Pin,
@@ -30,7 +31,7 @@ HEX = "0123456789abcdef"
 # Digits with one `e` are numbers to YAML unless they are quoted.
 SHA = st.one_of(st.text(HEX, min_size=64, max_size=64), st.just("1" * 30 + "e" + "2" * 33), st.just("0" * 64))
 MD5 = st.one_of(st.text(HEX, min_size=32, max_size=32), st.just("7" * 32), st.just("12e" + "4" * 29))
-NAMES = st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_-]{0,8}\Z").filter(lambda name: name not in {"sources", "profiles"})
+NAMES = st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_-]{0,8}\Z").filter(lambda name: name not in RESERVED_DATASETS)
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=20)
 FILE_PINS = st.builds(Pin, sha256=SHA, md5=MD5, size=st.integers(0, 2**60))
 FOLDER_PINS = st.builds(
@@ -55,7 +56,10 @@ def pins_files(draw: st.DrawFn, current: str = "local") -> Pins:
     top = draw(profile_pins())
     others = draw(st.dictionaries(NAMES.filter(lambda name: name != current), profile_pins(), max_size=3))
     return Pins(
-        datasets=top.datasets, sources=top.sources, profiles={k: v for k, v in others.items() if not v.is_empty}
+        profile=draw(st.one_of(st.none(), NAMES)),
+        datasets=top.datasets,
+        sources=top.sources,
+        profiles={k: v for k, v in others.items() if not v.is_empty},
     )
 
 
@@ -82,7 +86,7 @@ def test_dvc_reads_the_same_params_from_a_pins_file(pins: Pins) -> None:
     from dvc.utils.serialize import parse_yaml
 
     read = parse_yaml(format_pins(pins), "co2.pins.yaml") or {}
-    tracked = {key: value for key, value in read.items() if key not in {"sources", "profiles"}}
+    tracked = {key: value for key, value in read.items() if key not in RESERVED_DATASETS}
     assert tracked == {name: pin.model_dump(exclude_none=True) for name, pin in pins.datasets.items()}
 
 
@@ -94,7 +98,7 @@ def test_applying_a_profile_and_the_former_one_again_gives_the_former_file(pins:
     assert there.datasets == (pins if profile == "local" else pins.profiles.get(profile, ProfilePins())).datasets
     # through the file, as a workspace does it
     back = apply_profile(load_pins(format_pins(there), "f"), "local", profile)
-    assert format_pins(back) == format_pins(pins)
+    assert format_pins(back.model_copy(update={"profile": pins.profile})) == format_pins(pins)
     assert apply_profile(there, profile, profile) == there
 
 
@@ -274,7 +278,7 @@ def test_uris_without_credentials_are_accepted(uri: str) -> None:
     assert Source(uri=uri).uri == uri
 
 
-@pytest.mark.parametrize("name", ["sources", "profiles"])
+@pytest.mark.parametrize("name", ["profile", "sources", "profiles"])
 def test_a_dataset_cannot_have_the_name_of_a_key_of_the_file(name: str) -> None:
     with pytest.raises(ValidationError, match=name):
         with_pin(Pins(), name, A, Source(uri="a"), "local", "local")

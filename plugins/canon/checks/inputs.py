@@ -21,7 +21,7 @@ MAX_HASHED = 64 * 1024 * 1024
 
 def pin_problems(project: Project) -> Iterator[Problem]:
     """Yield datasets that are not pinned, whose source was declared anew since, or whose local source has changed."""
-    current = applied_profile(project.root, project.settings.default_profile)
+    current = applied_profile(project)
     for pipeline in project.pipelines:
         for dataset, data in pipeline.declaration.data.items():
             for profile, uri in data.from_.items():

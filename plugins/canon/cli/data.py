@@ -81,31 +81,36 @@ def profile_command(
     json_: JsonOption = False,
 ) -> None:
     """Apply a profile to a workspace: its pins become the current ones, its overlay goes into the params files."""
-    from canon.profiles import apply, check_profile, recover
+    from canon.profiles import apply, check_profile, one_at_a_time, recover
 
     root = find_root(Path.cwd())
-    if recover(root):
-        say("canon: an interrupted change of profiles was taken back")
-    project = load_project(root)
-    check_profile(project, name)
+    left_out: tuple[str, ...] = ()
     if into is not None:
         from canon.workspaces import add_workspace
 
-        target = into if into.is_absolute() else Path(os.getcwd()) / into  # noqa: PTH109  the shell's own spelling of it
         if dry_run:
             raise CanonError("--dry-run with --into: there would be nothing to look at; leave one of them out")
-        left_out = add_workspace(project, target)
-        if left_out:
-            say(f"canon: not committed, so not in {target}: {listed(left_out)}")
-        project = load_project(target)
-    applied = apply(project, name, write=not dry_run)
+        project = load_project(root)
+        check_profile(project, name)
+        target = Path(os.path.abspath(into))  # noqa: PTH100  links stay as they were written
+        applied, left_out = add_workspace(project, target, name)
+    else:
+        target = root
+        with one_at_a_time(root):
+            if recover(root, write=not dry_run):
+                say("canon: an interrupted change of profiles was taken back")
+            applied = apply(load_project(root), name, write=not dry_run)
+    if left_out:
+        say(f"canon: not committed, so not in {target}: {listed(left_out)}")
     if json_:
-        put_json({"profile": name, "workspace": str(project.root), "changed": list(applied.changed)})
+        put_json(
+            {"profile": name, "workspace": str(target), "changed": list(applied.changed), "left_out": list(left_out)}
+        )
         return
     for path in applied.changed:
         put(path)
     say(
-        f"canon: {project.root} {'would have' if dry_run else 'has'} the profile `{name}`; "
+        f"canon: {target} {'would have' if dry_run else 'has'} the profile `{name}`; "
         + ("run `dvc repro` there" if into else "run `dvc repro`")
     )
 

@@ -50,7 +50,7 @@ def save_experiment(
     if baseline is None:
         raise CanonError(f"{root} has no commit yet that an experiment could start from; commit first")
     ref = experiment_ref(baseline, name)
-    tree = _write_tree(root, generated)
+    tree = _write_tree(root, generated, keep=not dry_run)
     old = _ref_commit(root, ref)
     if old is not None:
         if run_git(root, "rev-parse", f"{old}^{{tree}}").decode().strip() == tree:
@@ -79,21 +79,31 @@ def _ref_commit(root: Path, ref: str) -> str | None:
 
 
 def _identity(root: Path) -> tuple[str, ...]:
-    """The committer's identity; machines without one (pods, CI) commit as Canon."""
+    """The user's identity; machines without one (pods, CI) commit as Canon."""
     try:
-        run_git(root, "var", "GIT_COMMITTER_IDENT")
+        for role in ("AUTHOR", "COMMITTER"):
+            run_git(root, "var", f"GIT_{role}_IDENT")
     except CanonError:
         return ("-c", "user.name=canon", "-c", "user.email=canon@localhost")
     return ()
 
 
-def _write_tree(root: Path, generated: Iterable[str]) -> str:
+def _write_tree(root: Path, generated: Iterable[str], *, keep: bool) -> str:
+    """Hash of the tree; ``keep``: whether its objects are to stay."""
     folder = Path(tempfile.mkdtemp(prefix="canon-git-"))
     try:
         index = Path(os.fsdecode(run_git(root, "rev-parse", "--path-format=absolute", "--git-path", "index").strip()))
         if index.exists():
             shutil.copyfile(index, folder / "index")
         env = {"GIT_INDEX_FILE": str(folder / "index")}
+        if not keep:
+            objects = os.fsdecode(run_git(root, "rev-parse", "--path-format=absolute", "--git-path", "objects").strip())
+            alternates = [objects, *filter(None, [os.environ.get("GIT_ALTERNATE_OBJECT_DIRECTORIES")])]
+            (folder / "objects").mkdir()
+            env |= {
+                "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
+                "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(alternates),
+            }
         if not index.exists():
             run_git(root, "read-tree", "HEAD", env=env)
         run_git(root, "add", "--update", "--", ".", env=env)
@@ -103,29 +113,3 @@ def _write_tree(root: Path, generated: Iterable[str]) -> str:
         return run_git(root, "write-tree", env=env).decode().strip()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def add_worktree(root: Path, into: Path, cache: Path) -> None:
-    """Make ``into`` a checkout of HEAD of its own, with its own DVC state and the same cache. Raises CanonError."""
-    if into.exists() and any(into.iterdir()):
-        raise CanonError(
-            f"{into} is there already and not empty; give another folder, or remove it (`git worktree remove {into}`)"
-        )
-    if head_commit(root) is None:
-        raise CanonError(f"{root} has no commit yet to check out; commit first")
-    run_git(root, "worktree", "add", "--detach", "--quiet", str(into), "HEAD")
-    local = root / ".dvc" / "config.local"
-    text = local.read_text() if local.exists() else ""
-    target = into / ".dvc" / "config.local"
-    target.parent.mkdir(exist_ok=True)
-    target.touch(mode=0o600)
-    target.write_text(_with_cache(text, cache))
-
-
-def _with_cache(text: str, cache: Path) -> str:
-    """DVC's own configuration text (configobj) with the cache's folder set."""
-    from configobj import ConfigObj
-
-    config = ConfigObj(text.splitlines(), list_values=False)
-    config.setdefault("cache", {})["dir"] = str(cache)
-    return "\n".join(config.write()) + "\n"

@@ -22,7 +22,12 @@ class StoredFile:
 
 
 def cache_folder(root: Path) -> Path:
-    """Folder of DVC's local cache for the checkout at ``root``, by DVC's own configuration. Raises CanonError."""
+    """Folder of the objects of DVC's cache for the checkout at ``root``, by DVC's own settings. Raises CanonError."""
+    return cache_root(root) / "files" / "md5"
+
+
+def cache_root(root: Path) -> Path:
+    """What DVC's setting `cache.dir` means for the checkout at ``root``: objects lie in it, and the run-cache. Raises CanonError."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -31,7 +36,7 @@ def cache_folder(root: Path) -> Path:
     except DvcException as error:
         raise CanonError(f"{root} is no DVC repository ({error}); run `dvc init` there") from None
     with repo:
-        return Path(repo.cache.local.path)
+        return Path(repo.cache.local_cache_dir)
 
 
 def object_path(cache: Path, md5: str) -> Path:

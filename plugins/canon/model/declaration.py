@@ -10,7 +10,7 @@ from canon.model.definition import AnyStage, Artifact, TopLevelPlot, Vars
 from canon.model.delivery import Environment, EnvironmentImage, Serving, Triggers, Workflow
 from canon.model.fields import Declared, DnsName, Flag, Name, RelativePath, Text
 
-RESERVED_DATASETS = ("sources", "profiles")
+RESERVED_DATASETS = ("profile", "sources", "profiles")
 """Keys of the pins file that are no datasets."""
 TRACK = "track"
 """Name of the generated last stage."""

@@ -87,8 +87,12 @@ class ProfilePins(Declared):
 
 
 class Pins(ProfilePins):
-    """A pins file: the workspace's own pins, and those of the other profiles."""
+    """A pins file: the workspace's own pins, and those of the other profiles.
 
+    ``profile``: whose pins the own ones are; None for the default profile's, which are the committed ones.
+    """
+
+    profile: Name | None = None
     profiles: Mapping[Name, ProfilePins] = Field(default_factory=dict)
 
 
@@ -140,7 +144,7 @@ def _presented(problem: Problem, remedy: str) -> Problem:
 
 def format_pins(pins: Pins) -> str:
     """The text of a pins file; equal pins give equal text."""
-    document = _flat(pins)
+    document = {**({"profile": pins.profile} if pins.profile else {}), **_flat(pins)}
     profiles = {profile: _flat(item) for profile, item in sorted(pins.profiles.items()) if not item.is_empty}
     if profiles:
         document["profiles"] = profiles
@@ -176,13 +180,14 @@ def with_pin(pins: Pins, dataset: str, pin: Pin, source: Source, profile: str, c
         source = known
     changed = ProfilePins(datasets={**own.datasets, dataset: pin}, sources={**own.sources, dataset: source})
     if profile == current:
-        return Pins(datasets=changed.datasets, sources=changed.sources, profiles=pins.profiles)
-    return Pins(datasets=pins.datasets, sources=pins.sources, profiles={**pins.profiles, profile: changed})
+        return pins.model_copy(update={"datasets": changed.datasets, "sources": changed.sources})
+    return pins.model_copy(update={"profiles": {**pins.profiles, profile: changed}})
 
 
 def apply_profile(pins: Pins, profile: str, current: str) -> Pins:
     """Return pins with those of ``profile`` on top; the ``current`` ones stand under their profile's name then.
 
+    Whether the file has to say whose they are (``profile``) is for the caller to decide, who knows the default one.
     Applying the former profile again gives the former file, byte for byte.
     Raises CanonError when the pins on top are not those of ``current``.
     """
