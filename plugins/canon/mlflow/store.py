@@ -82,11 +82,13 @@ def open_client(uri: str) -> MlflowClient:
     """Return a client, quiet and with short waits. The caller holds `store_lock` for a store that may be new."""
     for name, value in {**HTTP_DEFAULTS, **QUIET}.items():
         os.environ.setdefault(name, value)
-    from mlflow import MlflowClient
+    from mlflow import MlflowClient, set_tracking_uri
 
     for name in ("mlflow", "alembic", "alembic.runtime.migration"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with explained(uri):
+        # A store in SQL asks the process-wide store for the model that it registers, which is that of the cwd by default.
+        set_tracking_uri(uri)
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
