@@ -30,7 +30,6 @@ LOCAL_STORE = (
     "mlruns",
 )
 """MLflow's local store is no source, even where nobody ignored it."""
-_STORE_PATHS = tuple(f":(exclude){name}" for name in LOCAL_STORE)
 _SOURCE_PATHS = (".", ":(exclude)argo", ":(exclude,glob)**/dvc.lock", ":(exclude,glob)**/.gitignore")
 
 
@@ -325,7 +324,7 @@ def _tree_and_patch(root: Path, commit: str | None) -> tuple[str, bytes]:
             "--all",
             "--",
             ".",
-            *_STORE_PATHS,
+            *_store_paths(root),
             env=env,
         )
         tree = source_tree(_entries(run_git(root, "ls-files", "-s", "-z", env=env)))
@@ -335,6 +334,12 @@ def _tree_and_patch(root: Path, commit: str | None) -> tuple[str, bytes]:
         return tree, patch
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _store_paths(root: Path) -> tuple[str, ...]:
+    """Pathspecs that leave MLflow's local store out; `git add` fails when one names what is ignored anyway."""
+    ignored = (_try_git(root, "check-ignore", "--", *LOCAL_STORE) or "").splitlines()
+    return tuple(f":(exclude){name}" for name in LOCAL_STORE if name not in ignored)
 
 
 def commits_since(root: Path, base: str | None) -> tuple[str, ...]:

@@ -193,3 +193,16 @@ def test_other_remotes_keep_their_form() -> None:
     assert clean_url("user:pw@host:a/b.git") == "host:a/b.git"
     assert clean_url("/srv/git/a.git") == "/srv/git/a.git"
     assert clean_url("ssh://git@host:22/a.git") == "ssh://git@host:22/a.git"
+
+
+def test_a_local_store_that_is_ignored_is_no_obstacle_to_a_patch(repository: Path) -> None:
+    (repository / ".gitignore").write_text("mlflow.db\nmlartifacts/\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "ignore")
+    (repository / "mlartifacts").mkdir()
+    for path in ("mlflow.db", "mlartifacts/x", "new.py"):
+        (repository / path).write_text("x\n")
+    state = load_source_state(repository)
+    assert (state.dirty, state.note) == (True, "")
+    assert b"new.py" in state.patch
+    assert b"mlflow" not in state.patch.replace(b"ignore", b"")
