@@ -3,7 +3,8 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+# Relative: the name of a target cannot hold blanks, the path of a checkout can.
+READY := .venv/.ready
 # DVC and the stages' commands find `canon`, `dvc` and `python` here.
 RUN := PATH="$(BIN):$$PATH" VIRTUAL_ENV="$(VENV)"
 WORKERS ?= 2
@@ -17,13 +18,13 @@ $(READY): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "make: Python 3.11 to 3.13 is needed, '$(PYTHON)' is $$($(PYTHON) --version 2>&1); say PYTHON=python3.11" >&2; exit 1; }
 	@echo "make: installing into .venv, once" >&2
-	@$(PYTHON) -m venv --clear $(VENV)
-	@awk '/^uv==/ { part = 1 } part { print } part && !/\\$$/ { exit }' requirements-dev.lock > $(VENV)/uv.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
+	@$(PYTHON) -m venv --clear "$(VENV)"
+	@awk '/^uv==/ { part = 1 } part { print } part && !/\\$$/ { exit }' requirements-dev.lock > "$(VENV)/uv.txt"
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r "$(VENV)/uv.txt"
 	@# uv is quick and compiles the bytecode; pip, which reads more configuration, is the way out where it fails
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements-dev.lock || \
-	  env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation --editable .
+	@env -u PYTHONDONTWRITEBYTECODE "$(BIN)/uv" pip sync --quiet --python "$(BIN)/python" --require-hashes --compile-bytecode requirements-dev.lock || \
+	  env -u PYTHONDONTWRITEBYTECODE "$(BIN)/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@env -u PYTHONDONTWRITEBYTECODE "$(BIN)/uv" pip install --quiet --python "$(BIN)/python" --offline --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(READY)  ## run the reference pipeline, show its metrics and where to look
@@ -55,4 +56,4 @@ lock: $(READY)  ## resolve the locks anew
 	@$(RUN) sh scripts/lock.sh
 
 clean:  ## remove the environment
-	@rm -rf $(VENV)
+	@rm -rf "$(VENV)"
