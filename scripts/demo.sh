@@ -5,11 +5,15 @@ cd "$(dirname "$0")/.."
 echo "dvc repro"
 dvc repro 2>&1
 echo
-dvc metrics show
+dvc metrics show results/co2/metrics.json
 echo
 if [ -n "${MLFLOW_TRACKING_URI:-}" ]; then
     echo "The rows to compare are in MLflow at the server of MLFLOW_TRACKING_URI."
 else
     echo "Compare the rows in MLflow:"
-    echo "    .venv/bin/mlflow ui --backend-store-uri sqlite:///$PWD/mlflow.db"
+    store="sqlite:///$PWD/mlflow.db"
+    case $store in
+    *[!A-Za-z0-9/:._-]*) store="'$(printf %s "$store" | sed "s/'/'\\\\''/g")'" ;; # for the shell that it is pasted into
+    esac
+    echo "    .venv/bin/mlflow ui --backend-store-uri $store"
 fi

@@ -12,6 +12,8 @@ import tempfile
 import uuid
 from pathlib import Path
 
+import yaml
+
 from .model import COEFFICIENTS, MODEL, Model, fit, format_model
 from .record import PREPARED, Row, load_params, load_rows
 
@@ -88,14 +90,17 @@ def settle(folder: Path, python: str) -> None:
     """Take out of MLflow's files what differs between machines: Python's patch version, caches, paths of this run."""
     for cache in list(folder.rglob("__pycache__")):
         shutil.rmtree(cache)
-    for name in ("MLmodel", "python_env.yaml"):
-        path = folder / name
-        text = path.read_text(encoding="utf-8")
-        text = re.sub(r"(?m)^( *python(?:_version)?: )'?\d+\.\d+\.\d+'?$", rf"\g<1>'{python}'", text)
-        text = re.sub(r"(?m)^( *uri: ).*coefficients\.json$", r"\1artifacts/coefficients.json", text)
-        text = re.sub(r"(?m)^( *model_code_path: ).*predictor\.py$", r"\1predictor.py", text)
-        text = re.sub(r"(?m)^(- (?:pip|setuptools|wheel))==.*$", r"\1", text)
-        path.write_text(text, encoding="utf-8")
+    # As YAML, not as text: a path with blanks or accents is quoted, and a long one broken into lines.
+    path = folder / "MLmodel"
+    described = yaml.safe_load(path.read_text(encoding="utf-8"))
+    flavor = described["flavors"]["python_function"]
+    flavor["artifacts"]["coefficients"]["uri"] = COEFFICIENTS
+    flavor["model_code_path"] = "predictor.py"
+    flavor["python_version"] = python
+    path.write_text(yaml.safe_dump(described, default_flow_style=False), encoding="utf-8")
+    path = folder / "python_env.yaml"
+    text = re.sub(r"(?m)^(python: ).*$", rf"\g<1>'{python}'", path.read_text(encoding="utf-8"))
+    path.write_text(re.sub(r"(?m)^(- (?:pip|setuptools|wheel))==.*$", r"\1", text), encoding="utf-8")
 
 
 def main() -> None:
