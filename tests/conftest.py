@@ -1,11 +1,20 @@
-"""What all tests share: an environment without the user's own settings, and repositories to work in."""
+"""What all tests share: an environment without the user's own settings, repositories to work in, and an S3 server.
+
+The server is moto's, on loopback; ``CANON_TEST_S3_ENDPOINT`` names another one, with ``CANON_TEST_S3_ACCESS_KEY`` and
+``CANON_TEST_S3_SECRET_KEY``.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import subprocess
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,3 +81,77 @@ def run() -> Run:
         return done
 
     return call
+
+
+ACCESS_KEY = os.environ.get("CANON_TEST_S3_ACCESS_KEY", "testing")
+SECRET_KEY = os.environ.get("CANON_TEST_S3_SECRET_KEY", "testing")
+
+
+@dataclass(frozen=True)
+class S3:
+    """An S3 server with a bucket of the test's own."""
+
+    endpoint: str
+    bucket: str
+    client: Any
+
+    def put(self, key: str, content: bytes) -> str | None:
+        """Write an object; return its version."""
+        version: str | None = self.client.put_object(Bucket=self.bucket, Key=key, Body=content).get("VersionId")
+        return version
+
+    def uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """URL of the S3 server."""
+    other = os.environ.get("CANON_TEST_S3_ENDPOINT")
+    if other:
+        yield other
+        return
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loopback is reached without a proxy."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+
+
+@pytest.fixture
+def credentials(direct: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001  a fixture for its effect
+    """Credentials for S3 in the environment, as a user has them."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+@pytest.fixture(scope="session")
+def s3_client(s3_endpoint: str) -> Iterator[Any]:
+    """A client of the S3 server: a second implementation, not the one under test."""
+    import boto3
+
+    with contextlib.closing(
+        boto3.client(
+            "s3", endpoint_url=s3_endpoint, aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name="us-east-1"
+        )
+    ) as client:  # fmt: skip
+        yield client
+
+
+@pytest.fixture
+def s3(s3_endpoint: str, s3_client: Any, credentials: None) -> S3:  # noqa: ARG001  a fixture for its effect
+    """The S3 server, a fresh bucket, and credentials in the environment."""
+    bucket = f"canon-{uuid.uuid4().hex[:12]}"
+    s3_client.create_bucket(Bucket=bucket)
+    return S3(s3_endpoint, bucket, s3_client)

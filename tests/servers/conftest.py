@@ -1,75 +1,20 @@
-"""Real servers on loopback, each on a port of its own: S3 by moto, and a web server that a test scripts.
-
-``CANON_TEST_S3_ENDPOINT`` names another S3 server, with ``CANON_TEST_S3_ACCESS_KEY`` and ``CANON_TEST_S3_SECRET_KEY``.
-"""
+"""Real servers on loopback, each on a port of its own: a web server that a test scripts; S3 is in the conftest above."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import logging
-import os
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from xml.sax.saxutils import escape
 
 import pytest
 
-ACCESS_KEY = os.environ.get("CANON_TEST_S3_ACCESS_KEY", "testing")
-SECRET_KEY = os.environ.get("CANON_TEST_S3_SECRET_KEY", "testing")
+from tests.conftest import S3
 
-
-@dataclass(frozen=True)
-class S3:
-    """An S3 server with a bucket of the test's own."""
-
-    endpoint: str
-    bucket: str
-    client: Any
-
-    def put(self, key: str, content: bytes) -> str | None:
-        """Write an object; return its version."""
-        version: str | None = self.client.put_object(Bucket=self.bucket, Key=key, Body=content).get("VersionId")
-        return version
-
-    def uri(self, key: str) -> str:
-        return f"s3://{self.bucket}/{key}"
-
-
-@pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    """URL of the S3 server."""
-    other = os.environ.get("CANON_TEST_S3_ENDPOINT")
-    if other:
-        yield other
-        return
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def direct(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loopback is reached without a proxy."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
-
-
-@pytest.fixture
-def credentials(direct: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001  a fixture for its effect
-    """Credentials for S3 in the environment, as a user has them."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+__all__ = ["S3", "Handler", "Web", "listing", "not_found", "send"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -81,27 +26,6 @@ def _one_reading_of_the_api() -> Iterator[None]:
         read = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
         patch.setattr(JSONFileLoader, "load_file", lambda _, path: read(path))
         yield
-
-
-@pytest.fixture(scope="session")
-def s3_client(s3_endpoint: str) -> Iterator[Any]:
-    """A client of the S3 server: a second implementation, not the one under test."""
-    import boto3
-
-    with contextlib.closing(
-        boto3.client(
-            "s3", endpoint_url=s3_endpoint, aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name="us-east-1"
-        )
-    ) as client:  # fmt: skip
-        yield client
-
-
-@pytest.fixture
-def s3(s3_endpoint: str, s3_client: Any, credentials: None) -> S3:  # noqa: ARG001  a fixture for its effect
-    """The S3 server, a fresh bucket, and credentials in the environment."""
-    bucket = f"canon-{uuid.uuid4().hex[:12]}"
-    s3_client.create_bucket(Bucket=bucket)
-    return S3(s3_endpoint, bucket, s3_client)
 
 
 Handler = BaseHTTPRequestHandler
