@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,8 +27,7 @@ class Replaced:
 
 def overlaid(text: str, file: str, values: Mapping[str, Any]) -> Replaced:
     """Replace what ``values`` names, mappings key by key. Raises CanonError where the file has no such mapping."""
-    data = load_yaml(text, file)
-    wanted = copy.deepcopy(data)
+    wanted = _unshared(load_yaml(text, file))
     after, keys = text, []
     for place, value in _leaves(values):
         here = _mapping(wanted, place[:-1])
@@ -47,7 +45,7 @@ def restored(text: str, file: str, change: Replaced) -> str:
     """Take an overlay back: the old text where nobody edited it since, else only the values that still are the overlay's."""
     if text == change.after:
         return change.before
-    data, before, after = (load_yaml(each, file) for each in (text, change.before, change.after))
+    data, before, after = (_unshared(load_yaml(each, file)) for each in (text, change.before, change.after))
     for place in change.keys:
         here, old, new = (_mapping(tree, place[:-1]) for tree in (data, before, after))
         if here is None or old is None or new is None:
@@ -63,6 +61,13 @@ def restored(text: str, file: str, change: Replaced) -> str:
             del here[key]
             text = _without(text, file, place)
     return _verified(text, file, data)
+
+
+def _unshared(data: Any) -> Any:  # noqa: ANN401  YAML holds anything
+    """A copy in which what aliases share are values of their own."""
+    if isinstance(data, dict):
+        return {key: _unshared(value) for key, value in data.items()}
+    return [_unshared(value) for value in data] if isinstance(data, list) else data
 
 
 def _leaves(values: Mapping[str, Any], prefix: Key = ()) -> Iterator[tuple[Key, Any]]:
