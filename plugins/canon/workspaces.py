@@ -51,7 +51,7 @@ def save_workspace(
         generated.append(posixpath.join(posixpath.dirname(result_path(each.name)), ".gitignore"))
     saved = save_experiment(
         root,
-        name or f"{chosen.name}-{profile}-{result.digest[:8]}",
+        name if name is not None else f"{chosen.name}-{profile}-{result.digest[:8]}",
         result=result.digest,
         generated=generated,
         force=force,

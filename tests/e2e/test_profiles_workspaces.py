@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from dvc.config import Config
 
 from tests.conftest import Run, git
 from tests.e2e.projects import environment, snapshot, tiny_project
@@ -44,8 +45,9 @@ def test_a_workspace_shares_cache_and_settings_and_secrets_stay_the_owners(tiny:
     local = into / ".dvc" / "config.local"
     assert local.stat().st_mode & 0o777 == 0o600
     assert git(into, "status", "--porcelain").split() == ["M", "params/tiny.yaml", "M", "pipelines/tiny.pins.yaml"]
-    listed = run(into, "dvc", "remote", "list").stdout
-    assert {line.split()[1] for line in listed.splitlines()} == {str(tiny.parent / "remote"), str(tiny / "remote/near")}
+    remotes = Config(str(into / ".dvc"))["remote"]
+    assert remotes["store"]["url"] == str(tiny.parent / "remote")
+    assert remotes["near"]["url"] == str(tiny / "remote" / "near")
     assert run(into, "dvc", "config", "core.remote").stdout.strip() == "store"
     assert run(into, "dvc", "config", "cache.type").stdout.strip() == "copy"
     assert run(into, "dvc", "config", "remote.near.verify").stdout.strip() == "true"

@@ -17,7 +17,7 @@ from pathlib import Path
 from canon.git import head_commit, run_git
 from canon.model.errors import CanonError
 
-NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def save_experiment(
     ``result`` becomes the commit's trailer `Canon-Result`. Index, branches and files of the checkout stay as they are.
     Raises CanonError without a commit to start from, for a bad name, and for another experiment of that name.
     """
-    if not NAME.match(name) or name.endswith((".lock", ".")) or ".." in name:
+    if not NAME.fullmatch(name) or name.endswith((".lock", ".")) or ".." in name:
         raise CanonError(f"{name!r} is no name of an experiment; use letters, digits, `.`, `_` and `-`")
     baseline = head_commit(root)
     if baseline is None:
@@ -67,7 +67,11 @@ def save_experiment(
         .decode()
         .strip()
     )
-    run_git(root, "update-ref", "-m", f"canon: experiment {name}", ref, commit, old or "0" * len(commit))
+    # Without hooks, as DVC saves experiments.
+    run_git(
+        root, "-c", "core.hooksPath=/dev/null",
+        "update-ref", "-m", f"canon: experiment {name}", ref, commit, old or "0" * len(commit),
+    )  # fmt: skip
     return Experiment(name, ref, commit, baseline, created=True)
 
 
