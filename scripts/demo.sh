@@ -2,6 +2,8 @@
 # Run the reference pipeline as anyone would, by plain `dvc repro`, and say where to look.
 set -eu
 cd "$(dirname "$0")/.."
+# DVC asks for the user's name, and fails where a uid has none, as in containers (dvc/repo/__init__.py, site_cache_dir).
+id -un > /dev/null 2>&1 || export LOGNAME="${LOGNAME:-$(id -u)}"
 echo "dvc repro"
 dvc repro 2>&1
 echo
