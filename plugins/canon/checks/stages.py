@@ -83,7 +83,7 @@ def code_problems(
             continue
         scan = scanner.scan(stage.cmd, stage.folder)
         covered = set(stage.dep_paths) | {file for file, _ in stage.param_paths}
-        missing = [file for file in scan.files if not _covered(file, covered)]
+        missing = sorted(file for file in scan.files if not _covered(file, covered))
         if missing:
             named = listed(missing, 8)
             yield _problem(
@@ -93,7 +93,7 @@ def code_problems(
                 f"the command imports {named}, which the stage does not list",
                 "add it to `deps`: a change there must run the stage again",
             )
-        for sentence in scan.unread:
+        for sentence in sorted(scan.unread):
             problem = _problem(stage, files, ".cmd", f"not looked at: {sentence}", "", "note")
             unread.setdefault((problem.path, sentence), problem)
     yield from unread.values()
