@@ -50,7 +50,7 @@ def programs(cmd: str | tuple[str, ...], wdir: str) -> tuple[Program, ...]:
         try:
             reader.read(line)
         except (ValueError, RecursionError):  # a quote without an end; a thousand shells within shells
-            reader.unread(f"`{_short(line)}`: its quotes cannot be read")
+            reader.unread(f"`{_short(line)}`: its quotes cannot be read: it is not looked at")
         found += reader.found
     return tuple(dict.fromkeys(found))
 
@@ -190,7 +190,7 @@ class _Reader:
     def add(self, kind: Kind, name: str, where: _Where, *, cwd: bool = False) -> None:
         """Note a program. Where the folder is not known nothing is said: the `cd` into it has been noted."""
         if kind in {"module", "import", "script", "file"} and _UNKNOWN.search(name):
-            self.unread(f"`{_short(name)}`: which {kind} this is, is known only when it runs")
+            self.unread(f"`{_short(name)}`: which {kind} this is, is known only when it runs: it is not looked at")
         elif where.folder is not None:
             name = where.join(name) if kind in {"script", "file"} else name.translate(_SHOWN)
             search = (*((where.folder,) if cwd else ()), *where.python_path)
@@ -255,7 +255,7 @@ class _Reader:
         elif name in _FOREIGN:
             self.foreign(name, rest, where)
         elif name not in _HARMLESS and _UNKNOWN.search(name):
-            self.unread(f"`{_short(name)}`: which program this is, is known only when it runs")
+            self.unread(f"`{_short(name)}`: which program this is, is known only when it runs: it is not looked at")
         elif name.endswith(".py") or "/" in name:
             self.add("script" if name.endswith(".py") else "file", name, where)
         elif name not in _HARMLESS:
@@ -282,7 +282,7 @@ class _Reader:
             if flags[2]:
                 value, words = (flags[3], words) if flags[3] else (words[0], words[1:])
             if flags[2] == "c" and ("$" in value or "`" in value):
-                self.unread(f"`python -c {_short(value)}`: this text is known only when it runs")
+                self.unread(f"`python -c {_short(value)}`: this text is known only when it runs: it is not looked at")
                 return
             if flags[2] == "m" and (value in _LAUNCHERS or value in _SERVERS):
                 self.simple([value, *words], where)
@@ -301,7 +301,7 @@ class _Reader:
         if not apps or any(
             word.startswith(("--app-dir", "--chdir", "--pythonpath", "-c", "--config")) for word in rest
         ):
-            self.unread(f"`{name}`: which modules it imports is not clear from its arguments")
+            self.unread(f"`{name}`: which modules it imports is not clear from its arguments, they are not looked at")
         for app in apps:
             self.add("import", app, where, cwd=True)
 

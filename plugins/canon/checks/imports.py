@@ -77,6 +77,7 @@ class _Finder:
         self.first = first
         self.installed = installed
         self.found: dict[str, _Found] = {}
+        self.edges: dict[_Node, frozenset[_Node]] = {}
 
     def find(self, name: str) -> _Found:
         """Find a module by its absolute name; where it is not found, the packages on the way."""
@@ -118,6 +119,7 @@ class ImportScanner:
         """``root`` is the repository's. Files are read when they are first met, and not again."""
         PathFinder.invalidate_caches()  # of folders whose files changed within the clock's step
         self._root = os.path.realpath(root)
+        self._relatives: dict[str, str | None] = {}
         self._sources: dict[tuple[str, bool], Source] = {}
         self._finders: dict[tuple[tuple[str, ...], tuple[str, ...]], _Finder] = {}
         self._projects: dict[str, Project] = {}
@@ -181,7 +183,9 @@ class ImportScanner:
             source = self._source(node)
             files.add(file)
             unread.update(source.unread)
-            found = set(self._imported(finder, source, node)) - seen
+            if node not in finder.edges:
+                finder.edges[node] = frozenset(self._imported(finder, source, node))
+            found = finder.edges[node] - seen
             seen |= found
             stack += found
         return Scan(frozenset(files), frozenset(unread))
@@ -219,15 +223,20 @@ class ImportScanner:
         try:
             return source_from_text(Path(node.file).read_bytes(), file, main=node.main)
         except OSError as error:
-            return Source(unread=[f"{file}: cannot be read: {error.strerror or error}"])
+            return Source(
+                unread=[f"{file}: cannot be read, what it imports is not looked at: {error.strerror or error}"]
+            )
 
     def _absolute(self, path: str) -> str:
         return os.path.realpath(os.path.join(self._root, path.replace("\0", "")))  # noqa: PTH118
 
     def _relative(self, path: str) -> str | None:
         """Return a path by its own name, relative to the repository; ``None`` if it is outside."""
-        real = self._absolute(path)
-        return os.path.relpath(real, self._root) if real.startswith(f"{self._root}/") else None
+        if path not in self._relatives:
+            real = self._absolute(path)
+            inside = real.startswith(f"{self._root}/")
+            self._relatives[path] = real.removeprefix(f"{self._root}/") if inside else None
+        return self._relatives[path]
 
     def _finder(self, search: Iterable[str], projects: Iterable[Project]) -> _Finder:
         first = tuple(self._absolute(folder) for folder in search)

@@ -90,11 +90,11 @@ def code_problems(
                 stage,
                 files,
                 ".deps",
-                f"the command imports {named}, which the stage does not list",
+                f"the command runs or imports {named}, which the stage does not list",
                 "add it to `deps`: a change there must run the stage again",
             )
         for sentence in sorted(scan.unread):
-            problem = _problem(stage, files, ".cmd", f"not looked at: {sentence}", "", "note")
+            problem = _problem(stage, files, ".cmd", sentence, "", "note")
             unread.setdefault((problem.path, sentence), problem)
     yield from unread.values()
 

@@ -139,7 +139,14 @@ CASES: dict[str, Case] = {
         {},
     ),
     "local before the standard library": ({"colorsys.py": "", "m.py": "import colorsys"}, "python m.py", set(), {}),
-    "standard library before a namespace": ({"json/x.py": "", "m.py": "import json"}, "python m.py", set(), {}),
+    "standard library before a namespace": ({"json/x.py": "", "m.py": "import json\nimport json.x"}, "python m.py", set(), {}),
+    "what is loaded before a local file": ({"os.py": "", "time.py": "", "m.py": "import os, time"}, "python m.py", set(), {}),
+    "console script of Poetry": (
+        {"pyproject.toml": "[tool.poetry.scripts]\ntrain-it = 'p.cli:main'", "src/p/cli.py": "def main(): pass"},
+        "train-it",
+        set(),
+        {"installed": "src", "scripts": {"train-it": "p.cli"}},
+    ),
     "submodule by from": ({"p/__init__.py": "", "p/a.py": "", "m.py": "from p import a, b"}, "python m.py", set(), {}),
     "star and __all__": (
         {"p/__init__.py": "__all__ = ['a']\n__all__ += ['b']", "p/a.py": "", "p/b.py": "", "p/c.py": "", "m.py": "from p import *"},
@@ -309,6 +316,7 @@ UNREAD: dict[str, tuple[str | bytes, str]] = {
     "syntax": ("import b\ndef f(:", "a.py: what it imports is not looked at: not Python"),
     "encoding": (b"import b\nx = '\xff'", "a.py: "),
     "null bytes": (b"import b\0", "a.py: "),
+    "no text": ("# coding: nothing\nimport b", "a.py: "),
     "nested": ("x = " + "-" * 100_000 + "1", "a.py: "),
     "nested operators": ("x = " + "1+" * 10_000 + "1", "a.py: "),
     "dynamic": ("import importlib, sys\nimportlib.import_module(sys.argv[1])", "a.py:2: "),
@@ -345,6 +353,10 @@ COMMANDS: dict[str, tuple[set[str], set[str]]] = {
     "cd sub && python gone.py": (set(), {f"sub/gone.py {NOT_HERE} does is not looked at"}),
     "python -m gone.train": (set(), {f"the module gone.train {NOT_HERE} imports is not looked at"}),
     "python -m p.gone": ({"p/__init__.py"}, {f"the module p.gone {NOT_HERE} imports is not looked at"}),
+    "python -m colorsys.gone": (
+        {"colorsys/__init__.py"},
+        {f"the module colorsys.gone {NOT_HERE} imports is not looked at"},
+    ),
     "python -m p": ({"p/__init__.py"}, {f"the module p {NOT_HERE} imports is not looked at"}),
     "uvicorn gone:app": (set(), {f"the module gone {NOT_HERE} imports is not looked at"}),
     "bash run.sh": ({"run.sh"}, {"run.sh: what it does is not looked at"}),
@@ -364,9 +376,14 @@ COMMANDS: dict[str, tuple[set[str], set[str]]] = {
 
 @pytest.mark.parametrize("cmd", COMMANDS)
 def test_what_cannot_be_read_in_a_command_is_said(cmd: str, tmp_path: Path) -> None:
-    texts = {"m.py": "import c", "p/__init__.py": ""}
+    texts = {"m.py": "import c", "p/__init__.py": "", "colorsys/__init__.py": ""}
     root = plant(tmp_path, texts | dict.fromkeys(("run.sh", "fit.R", "n.ipynb", "c.abi3.so"), ""))
     assert scan_command(root, cmd) == Scan(*map(frozenset, COMMANDS[cmd]))
+
+
+def test_a_command_with_half_a_character_is_survived(tmp_path: Path) -> None:
+    (said,) = scan_command(tmp_path, "python -c 'x = \"\ud800\"'").unread
+    assert said.startswith("python -c: ")
 
 
 def test_a_pyproject_that_cannot_be_read_is_said(tmp_path: Path) -> None:
