@@ -70,10 +70,10 @@ _PYTHON = re.compile(r"python(?:\d+(?:\.\d+)*)?")
 _PYTHON_FLAGS = re.compile(r"-([bBdiOqRsStuvx]*)(?:([cmWX])(.*)|([hV?]).*)?", re.DOTALL)  # -E -I -P change the search
 _APP = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*(?:\(.*\))?")
 
-_KEYWORDS = frozenset(("if", "then", "else", "elif", "while", "until", "do", "!", "{", "fi", "done", "}", "export"))
+_KEYWORDS = frozenset(("if", "then", "else", "elif", "while", "until", "do", "!", "{", "fi", "done", "}"))
 # What the shell does itself, and programs that neither run Python files nor start what their arguments name.
 _HARMLESS = frozenset(
-    """: [ [[ echo exit false for printf pwd read return set test true unset wait aws basename bzip2 cat chmod cmp comm
+    """: [ [[ echo exit false for printf pwd read return set test true unset wait awk aws basename bzip2 cat chmod cmp comm
     cp curl cut date diff dirname du expr gcloud git grep gsutil gunzip gzip head join jq ln ls md5sum mkdir mktemp mv
     paste pip pip3 realpath rm rmdir rsync scp sed seq sha256sum shuf sleep sort split stat tac tail tar tee touch tr
     uname uniq unzip wc wget which xz yq zcat zip zstd""".split()  # noqa: SIM905  a word a line would fill two pages
@@ -206,6 +206,8 @@ class _Reader:
                 self.where = self.where if rest else where
             elif name in _PREFIXES or name in _LAUNCHERS:
                 rest = self.behind(name, rest)
+            elif name == "export":
+                rest = [word for word in rest if _ASSIGNMENT.fullmatch(word)]
             elif name not in _KEYWORDS:
                 self.start(name, rest, where)
                 return

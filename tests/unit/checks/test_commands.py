@@ -75,6 +75,7 @@ def flat(cmd: str | tuple[str, ...], wdir: str = ".") -> list[tuple[str, str]]:
         ("python a.py 2>&1 | tee $LOG", [("script", "a.py")]),
         ("python \\\n  a.py \\\n  --x 1", [("script", "a.py")]),
         ("python a.py\r\npython b.py\r\n", [("script", "a.py"), ("script", "b.py")]),
+        ("export A B=c -p; awk '{print $1}' a > b", []),
         ("train --x", [("command", "train")]),
         ("find . -exec python {} ;", [("command", "find")]),
         ("", []),

@@ -470,7 +470,7 @@ MODULES = st.dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(modules=MODULES, data=st.data())
 def test_any_tree_is_covered(
     modules: dict[str, tuple[list[str], list[str]]],
