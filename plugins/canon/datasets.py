@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from canon.data.get import fetch_source
+from canon.data.get import fetch_source, has_content
 from canon.data.pin import pin_source
 from canon.data.progress import Progress
 from canon.model.declaration import Dataset
@@ -101,9 +101,9 @@ def pin_datasets(
 
 
 def get_datasets(
-    project: Project, names: Sequence[str], *, jobs: int, progress: Callable[[str], Progress]
+    project: Project, names: Sequence[str], *, jobs: int, write: bool, progress: Callable[[str], Progress]
 ) -> Iterable[tuple[str, str, bool]]:
-    """Bring the pinned content of datasets to their paths; yield name, path and whether anything was moved."""
+    """Bring the pinned content of datasets to their paths; yield name, path and whether anything was moved, or would be."""
     profile = applied_profile(project)
     brought: list[tuple[str, str, bool]] = []
     for pipeline, dataset, data in chosen_datasets(project, names):
@@ -114,14 +114,19 @@ def get_datasets(
             raise CanonError(
                 f"{pipeline.pins_file} has no pin of {dataset}; run `canon data pin {pipeline.name}/{dataset}` and commit it"
             )
-        moved = fetch_source(
-            source,
-            pin,
-            project.root / data.path,
-            root=project.root,
-            endpoint=_endpoint(project, profile),
-            progress=progress(f"{pipeline.name}/{dataset}"),
-            jobs=jobs,
+        target = project.root / data.path
+        moved = (
+            fetch_source(
+                source,
+                pin,
+                target,
+                root=project.root,
+                endpoint=_endpoint(project, profile),
+                progress=progress(f"{pipeline.name}/{dataset}"),
+                jobs=jobs,
+            )
+            if write
+            else not has_content(target, pin, jobs=jobs)
         )
         brought.append((f"{pipeline.name}/{dataset}", data.path, moved))
     return brought

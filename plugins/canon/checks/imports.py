@@ -5,13 +5,13 @@ path, looks at the file system alone. Libraries that do both were tried, on a pa
 `src` layout, a namespace package, a syntax error, an `import_module("literal")`, and `from config import x` with
 `from .config import x` where that fails:
 
-- grimp 3.20: a script, a module beside packages and a namespace are "not a top-level module", a syntax error ends
-  everything, no `import_module`, and the packages must be importable by Canon itself;
+- grimp 3.20: a script, a module beside packages and a namespace are "not a top-level module", no `import_module`, and
+  the packages must be importable by Canon itself;
 - modulefinder: a namespace and dots beyond the top package are exceptions, and the second `config` is never looked for;
 - modulegraph 0.19: finds most, with 3,400 lines untyped; imports for type checkers count, no `import_module`, and the
   hooks for both are private; modulegraph2 2.3 runs the `__init__.py` of the packages that it looks at;
 - `ruff analyze graph` 0.17: experimental, leaves out packages' `__init__.py` and `import_module`;
-- findimports 3.0, import-deps 0.5, importlab 0.8: no packages' `__init__.py`, or a syntax error ends everything.
+- findimports 3.0, importlab 0.8: no packages' `__init__.py`, or a syntax error ends everything.
 """
 
 from __future__ import annotations

@@ -8,13 +8,17 @@ from typing import Annotated
 
 import typer
 
+from canon.cli.complete import complete_dataset, complete_profile
 from canon.cli.console import Transfer, put, put_json, put_table, say
 from canon.model.errors import CanonError, listed
 from canon.model.project import find_root, load_project
 
 data_app = typer.Typer(help="Pin datasets, and bring them.", no_args_is_help=True)
 DatasetArgument = Annotated[
-    list[str] | None, typer.Argument(help="DATASET or PIPELINE/DATASET; all by default.", show_default=False)
+    list[str] | None,
+    typer.Argument(
+        help="DATASET or PIPELINE/DATASET; all by default.", show_default=False, autocompletion=complete_dataset
+    ),
 ]
 JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=1, max=64, help="Files at once.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
@@ -24,7 +28,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a scrip
 def pin(
     datasets: DatasetArgument = None,
     profile: Annotated[
-        str | None, typer.Option(help="The profile whose source is pinned; the workspace's by default.")
+        str | None,
+        typer.Option(
+            help="The profile whose source is pinned; the workspace's by default.", autocompletion=complete_profile
+        ),
     ] = None,
     jobs: JobsOption = 4,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read the sources, write nothing.")] = False,
@@ -55,6 +62,7 @@ def pin(
 def get(
     datasets: DatasetArgument = None,
     jobs: JobsOption = 4,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be brought, bring nothing.")] = False,
     json_: JsonOption = False,
 ) -> None:
     """Bring pinned data to its path, and verify every byte; what is there and right is not moved."""
@@ -62,17 +70,23 @@ def get(
 
     root = find_root(Path.cwd())
     brought = get_datasets(
-        load_project(root), datasets or (), jobs=jobs, progress=lambda label: Transfer(label, quiet=json_)
+        load_project(root),
+        datasets or (),
+        jobs=jobs,
+        write=not dry_run,
+        progress=lambda label: Transfer(label, quiet=json_),
     )
     if json_:
         put_json([{"dataset": name, "path": path, "moved": moved} for name, path, moved in brought])
         return
     for name, path, moved in brought:
-        put(f"{name}: {path} {'brought and verified' if moved else 'is there already'}")
+        put(
+            f"{name}: {path} {('would be brought' if dry_run else 'brought and verified') if moved else 'is there already'}"
+        )
 
 
 def profile_command(
-    name: Annotated[str, typer.Argument(help="The profile to apply.", metavar="NAME")],
+    name: Annotated[str, typer.Argument(help="The profile to apply.", metavar="NAME", autocompletion=complete_profile)],
     into: Annotated[
         Path | None,
         typer.Option("--into", help="Make a workspace of its own there: a Git worktree that shares DVC's cache."),

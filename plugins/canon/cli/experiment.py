@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from canon.cli.complete import complete_pipeline
 from canon.cli.console import put, put_json, say
 from canon.model.errors import listed
 from canon.model.project import find_root, load_project
@@ -24,7 +25,11 @@ def _group() -> None:
 def save(
     pipeline: Annotated[
         str | None,
-        typer.Argument(help="Whose result names the experiment; needed when there are several.", show_default=False),
+        typer.Argument(
+            help="Whose result names the experiment; needed when there are several.",
+            show_default=False,
+            autocompletion=complete_pipeline,
+        ),
     ] = None,
     name: Annotated[
         str | None,
