@@ -21,8 +21,9 @@ $(READY): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -m venv --clear "$(VENV)"
 	@awk '/^uv==/ { part = 1 } part { print } part && !/\\$$/ { exit }' requirements-dev.lock > "$(VENV)/uv.txt"
 	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r "$(VENV)/uv.txt"
-	@# uv is quick and compiles the bytecode; pip, which reads more configuration, is the way out where it fails
-	@env -u PYTHONDONTWRITEBYTECODE "$(BIN)/uv" pip sync --quiet --python "$(BIN)/python" --require-hashes --compile-bytecode requirements-dev.lock || \
+	@# uv is quick and compiles the bytecode, and trusts whom the system trusts, as pip does; pip, which reads more
+	@# configuration, is the way out where it fails
+	@env -u PYTHONDONTWRITEBYTECODE "$(BIN)/uv" pip sync --system-certs --quiet --python "$(BIN)/python" --require-hashes --compile-bytecode requirements-dev.lock || \
 	  env -u PYTHONDONTWRITEBYTECODE "$(BIN)/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@env -u PYTHONDONTWRITEBYTECODE "$(BIN)/uv" pip install --quiet --python "$(BIN)/python" --offline --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,13 +39,18 @@ def s3_environment(endpoint: str) -> dict[str, str]:
     }
 
 
-def call(folder: Path, env: Mapping[str, str], *command: str, code: int = 0) -> str:
-    """Run a command as a process; return what it prints on both streams."""
-    done = subprocess.run(
-        command, cwd=folder, env=dict(env), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=230
-    )  # fmt: skip
-    assert done.returncode == code, f"{command} gave {done.returncode}\n{done.stdout}"
-    return done.stdout
+def call(folder: Path, env: Mapping[str, str], *command: str, code: int = 0, timeout: float = 230) -> str:
+    """Run a command as a process; return what it prints on both streams. Nothing of it is left after ``timeout`` seconds."""
+    with subprocess.Popen(
+        command, cwd=folder, env=dict(env), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:  # fmt: skip
+        try:
+            said, _ = process.communicate(timeout=timeout)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    assert process.returncode == code, f"{command} gave {process.returncode}\n{said}"
+    return said
 
 
 def copy_of_this_repository(into: Path) -> Path:

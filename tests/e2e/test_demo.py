@@ -39,10 +39,10 @@ def empty_home(folder: Path) -> dict[str, str]:
     return {"HOME": str(home), "PATH": SYSTEM}
 
 
-def check_demo(clone: Path, env: dict[str, str], prefix: tuple[str, ...] = ()) -> None:
+def check_demo(clone: Path, env: dict[str, str], prefix: tuple[str, ...] = (), timeout: float = 230) -> None:
     """The demo runs everything once, and nothing the second time; dvc.lock and all else in Git stay as they are."""
     before, lock = git(clone, "status", "--porcelain"), (clone / "dvc.lock").read_bytes()
-    first = call(clone, env, *prefix, "make", "demo")
+    first = call(clone, env, *prefix, "make", "demo", timeout=timeout)
     assert re.search(DEMO, first, re.DOTALL), first
     assert (clone / "dvc.lock").read_bytes() == lock
     made = snapshot(clone)
@@ -134,7 +134,7 @@ def test_a_fresh_clone_makes_its_own_environment_also_after_an_interrupted_insta
     (clone / ".venv" / "bin").mkdir(parents=True)
     (clone / ".venv" / "bin" / "python").write_text("half\n")
     (clone / ".venv" / "lib").symlink_to("nowhere")
-    check_demo(clone, {**empty_home(tmp_path), "PIP_CACHE_DIR": str(tmp_path / "pip")})
+    check_demo(clone, {**empty_home(tmp_path), "PIP_CACHE_DIR": str(tmp_path / "pip")}, timeout=1000)
 
 
 @pytest.mark.soak
@@ -145,7 +145,19 @@ def test_the_pipelines_lock_alone_runs_the_stages_and_gives_the_same_bytes(tmp_p
     call(clone, env, "canon", "data", "get", "co2/raw")
     call(clone, env, sys.executable, "-m", "venv", "bare")
     bare = clone / "bare" / "bin"
-    call(clone, env, str(bare / "python"), "-m", "pip", "install", "-q", "--require-hashes", "-r", "requirements.lock")
+    call(
+        clone,
+        env,
+        str(bare / "python"),
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--require-hashes",
+        "-r",
+        "requirements.lock",
+        timeout=1000,
+    )
     alone = {**env, "PATH": f"{bare}{os.pathsep}{SYSTEM}", "PYTHONDONTWRITEBYTECODE": "1"}
     call(
         clone,
