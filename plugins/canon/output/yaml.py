@@ -1,8 +1,9 @@
-"""YAML text in and out, by the 1.2 core schema that DVC reads, on libyaml.
+"""YAML text in and out, by the 1.2 schema that DVC reads, on libyaml.
 
 PyYAML is YAML 1.1 (``on`` is a bool, ``010`` is 8, ``1e-3`` is a string) and Hera registers representers on its shared
 classes; both would change what a user wrote. So the loader and the dumper here are private classes with resolvers of
-their own: https://yaml.org/spec/1.2.2/#103-core-schema, as ruamel.yaml (DVC's reader) implements it.
+their own: those of ruamel.yaml, DVC's reader, for 1.2 (ruamel/yaml/resolver.py). They take more numbers than the core
+schema (``1_000``, ``0b11``) and fewer (``.5e3`` is a text). A date is a text here: DVC takes no date as a parameter.
 """
 
 from __future__ import annotations
@@ -16,16 +17,13 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from canon.model.errors import Problem, ProblemsError
-
-MAX_BYTES = 4 * 1024 * 1024
-"""Largest text that is read: a declaration of 10,000 stages has about 2 MB."""
-MAX_NODES = 1_000_000
-"""Most values that a document may have once its aliases are written out."""
+from canon.output.limits import check_aliases, check_depth, check_size
 
 _FLOAT = re.compile(
-    r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    r"^(?:[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?|[-+]?\.[0-9_]+(?:[eE][-+][0-9]+)?"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
 )
-_INT = re.compile(r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$")
+_INT = re.compile(r"^(?:[-+]?0b[0-1_]+|[-+]?0o?[0-7_]+|[-+]?[0-9_]+|[-+]?0x[0-9a-fA-F_]+)$")
 _BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
 _NULL = re.compile(r"^(?:~|null|Null|NULL|)$")
 # A plain scalar that a 1.1 reader (kubectl, PyYAML) would take for something else is written in quotes, too.
@@ -57,6 +55,7 @@ class _Loader(_BASE_LOADER):  # type: ignore[misc]
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
         if not merged and len(mapping) != pairs:
             _check_duplicates(node)
+            _check_equal_keys(node, [self.construct_object(key, deep=True) for key, _ in node.value])
         return mapping
 
 
@@ -73,19 +72,27 @@ def _check_duplicates(node: MappingNode) -> None:
         if name in seen:
             raise _DuplicateKeyError(key, seen[name])
         seen[name] = key
-    # Two spellings of one value (1 and 0x1) have other names here; the shorter mapping is all that tells.
+
+
+def _check_equal_keys(node: MappingNode, values: list[Hashable]) -> None:
+    """Two spellings of one key, such as 1 and 0x1."""
+    seen: dict[Hashable, Node] = {}
+    for (key, _), value in zip(node.value, values, strict=True):
+        if value in seen:
+            raise _DuplicateKeyError(key, seen[value])
+        seen[value] = key
 
 
 def _construct_float(_loader: _Loader, node: ScalarNode) -> float:
-    text = node.value.lower()
+    text = node.value.lower().replace("_", "")
     if text.endswith(".inf"):
         return -math.inf if text.startswith("-") else math.inf
     return math.nan if text == ".nan" else float(text)
 
 
 def _construct_int(_loader: _Loader, node: ScalarNode) -> int:
-    text: str = node.value
-    return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
+    text: str = node.value.replace("_", "")
+    return int(text, 0) if text.lstrip("+-").startswith(("0b", "0o", "0x")) else int(text)
 
 
 def _construct_bool(_loader: _Loader, node: ScalarNode) -> bool:
@@ -109,7 +116,10 @@ class _Dumper(_BASE_DUMPER):  # type: ignore[misc]
 
 def _represent_str(dumper: _Dumper, text: str) -> ScalarNode:
     style = (
-        "|" if "\n" in text and not re.search(r"[ \t]\n|^\s|[^\n\t\x20-\x7e\xa0-\ud7ff\ue000-\ufffd]", text) else None
+        "|"
+        if "\n" in text
+        and not re.search(r"[ \t]\n|^\s|[^\n\t\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]", text)
+        else None
     )
     node: ScalarNode = dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
     return node
@@ -159,48 +169,20 @@ def _problem(name: str, error: yaml.YAMLError) -> Problem:
     )
 
 
-def _check_text(text: str, name: str) -> None:
-    if len(text) > MAX_BYTES:
-        raise ProblemsError([Problem(
-            file=name,
-            message=f"has {len(text):,} characters; at most {MAX_BYTES:,} are read",
-            remedy="split the pipeline in several, each with its own `dvc_file`, or use `foreach` or `matrix`",
-        )])  # fmt: skip
-
-
-def _expanded(node: Node, sizes: dict[int, int]) -> int:
-    """Count the values below a node with every alias written out; a node that holds itself counts as too many."""
-    known = sizes.get(id(node))
-    if known is not None:
-        return known
-    sizes[id(node)] = MAX_NODES + 1
-    total = 1
-    if isinstance(node, MappingNode):
-        total += sum(_expanded(key, sizes) + _expanded(value, sizes) for key, value in node.value)
-    elif isinstance(node, SequenceNode):
-        total += sum(_expanded(item, sizes) for item in node.value)
-    sizes[id(node)] = min(total, MAX_NODES + 1)
-    return sizes[id(node)]
-
-
 def compose_yaml(text: str, name: str) -> Node | None:
     """Return the node graph of one YAML document, with line numbers, aliases counted; ``None`` for an empty one.
 
     Raises ProblemsError for text that is too large, is not YAML, nests too deep or explodes through its aliases.
     """
-    _check_text(text, name)
+    check_size(text, name)
+    check_depth(text, name)
     loader = _Loader(text)
     try:
         node: Node | None = loader.get_single_node()
-        if node is not None and "&" in text and _expanded(node, {}) > MAX_NODES:
-            raise ProblemsError([Problem(
-                file=name, line=1, message=f"its aliases expand to more than {MAX_NODES:,} values, or hold themselves",
-                remedy="write out what the anchors stand for, or use fewer of them",
-            )])  # fmt: skip
+        if node is not None and "&" in text:
+            check_aliases(node, name)
     except yaml.YAMLError as error:
         raise ProblemsError([_problem(name, error)]) from None
-    except RecursionError:
-        raise ProblemsError([Problem(file=name, line=1, message="is nested too deep", remedy="nest less")]) from None
     finally:
         loader.dispose()
     return node
@@ -211,10 +193,13 @@ def load_yaml(text: str, name: str) -> Any:  # noqa: ANN401  YAML holds anything
 
     Raises ProblemsError as `compose_yaml` does, and for a key that stands twice in one mapping.
     """
-    _check_text(text, name)
+    check_size(text, name)
+    check_depth(text, name)
     loader = _Loader(text)
     try:
-        node = compose_yaml(text, name) if "&" in text else loader.get_single_node()
+        node = loader.get_single_node()
+        if node is not None and "&" in text:
+            check_aliases(node, name)
         return None if node is None else loader.construct_document(node)
     except _DuplicateKeyError as error:
         raise ProblemsError([Problem(
@@ -224,8 +209,6 @@ def load_yaml(text: str, name: str) -> Any:  # noqa: ANN401  YAML holds anything
         )]) from None  # fmt: skip
     except yaml.YAMLError as error:
         raise ProblemsError([_problem(name, error)]) from None
-    except RecursionError:
-        raise ProblemsError([Problem(file=name, line=1, message="is nested too deep", remedy="nest less")]) from None
     except ValueError as error:  # an integer of more digits than Python reads
         raise ProblemsError(
             [
