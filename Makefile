@@ -9,7 +9,7 @@ READY := .venv/.ready
 RUN := PATH="$(BIN):$$PATH" VIRTUAL_ENV="$(VENV)"
 WORKERS ?= 2
 
-.PHONY: help demo test soak lint check render lock bench clean
+.PHONY: help demo test soak lint check render golden lock bench clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/'
@@ -49,6 +49,9 @@ check: $(READY)  ## what is generated is current, nothing is undeclared
 render: $(READY)  ## write what is generated
 	@$(RUN) canon render
 	@$(RUN) canon schema > pipelines/pipeline.schema.json
+
+golden: $(READY)  ## write the expected files of tests/golden anew, to be reviewed
+	@$(RUN) CANON_GOLDEN=write python -m pytest -q tests/golden
 
 bench: $(READY)  ## ratios of whole commands, in one run
 	@$(RUN) python bench/compile_speed.py

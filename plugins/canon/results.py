@@ -14,7 +14,8 @@ from typing import Any
 
 from canon.dvc.lockfile import load_lockfile
 from canon.dvc.objects import StoredFile, stored_files
-from canon.dvc.render import build_document, local_sources, resolve_document, result_path
+from canon.dvc.render import build_document, local_sources, resolve_document
+from canon.dvc.track_stage import result_path
 from canon.git import tracked_files
 from canon.mlflow.record import ModelRecord, Origin, RunRecord, build_record
 from canon.model.declaration import TRACK

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from canon.dvc.lockfile import load_lockfile
 from canon.dvc.objects import cache_folder
-from canon.dvc.render import definition_hash, result_path
+from canon.dvc.track_stage import definition_hash, result_path
 from canon.git import (
     SourceState,
     clean_urls,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from canon.dvc.experiments import Experiment, save_experiment
 from canon.dvc.objects import cache_folder
-from canon.dvc.render import result_path
+from canon.dvc.track_stage import result_path
 from canon.dvc.worktrees import new_worktree
 from canon.git import changed_files, check_repository, untracked_files
 from canon.model.errors import CanonError

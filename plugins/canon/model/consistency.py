@@ -138,6 +138,12 @@ def _path_findings(declaration: Declaration) -> Iterator[_Finding]:
     for place, path in paths:
         if leaves_repository(path):
             yield place, f"`{path}` leaves the repository", "give a path below the repository's root"
+        if "${" in path:
+            yield (
+                place,
+                f"`{path}` is a template, and only DVC fills those in: in stages, `plots` and `metrics`",
+                "write it out",
+            )
 
 
 def _template_findings(raw: Mapping[str, Any]) -> Iterator[_Finding]:

@@ -51,6 +51,12 @@ Param: TypeAlias = Annotated[
 Command: TypeAlias = Annotated[
     Union[Annotated[Text, TEXT], Annotated[tuple[Text, ...], LIST]], by_shape("<text>", "<list>")  # noqa: UP007
 ]  # fmt: skip
+Listed: TypeAlias = Annotated[
+    Union[Annotated[list[Any], LIST], Annotated[str, TEXT]], by_shape("<list>", "<text>")  # noqa: UP007
+]  # fmt: skip
+Columns: TypeAlias = Annotated[
+    Union[Annotated[str, TEXT], Annotated[list[str], LIST]], by_shape("<text>", "<list>")  # noqa: UP007
+]  # fmt: skip
 Vars: TypeAlias = tuple[
     Annotated[Union[Annotated[str, TEXT], Annotated[dict[str, Any], MAPPING]], by_shape("<text>", "<mapping>")], ...  # noqa: UP007
 ]  # fmt: skip
@@ -75,9 +81,7 @@ class StageDefinition(Declared):
     always_changed: Flag | None = None
     desc: str | None = None
     meta: Any = None
-    matrix: dict[str, str | list[Any]] | None = Field(
-        default=None, description="a stage for each combination of these values"
-    )
+    matrix: dict[str, Listed] | None = Field(default=None, description="a stage for each combination of these values")
     pod: Pod | None = Field(default=None, description="how the stage runs as a pod; never changes DVC's hash")
     environment: Flag | None = Field(
         default=None, description="false: the stage does not depend on the pipeline's environment"
@@ -87,7 +91,9 @@ class StageDefinition(Declared):
 class ForeachDefinition(Declared):
     """A stage for each item of a list or mapping."""
 
-    foreach: dict[str, Any] | list[Any] | str
+    foreach: Annotated[
+        Union[Annotated[list[Any], LIST], Annotated[dict[Any, Any], MAPPING], Annotated[str, TEXT]], by_shape("<list>", "<mapping>", "<text>")  # noqa: UP007
+    ]  # fmt: skip
     do: StageDefinition
 
 
@@ -104,8 +110,12 @@ AnyStage: TypeAlias = Annotated[
 class PlotDefinition(Declared):
     """One of DVC's top-level plots."""
 
-    x: str | dict[str, str] | None = None
-    y: str | list[str] | dict[str, str | list[str]] | None = None
+    x: Annotated[
+        Union[Annotated[str, TEXT], Annotated[dict[str, str], MAPPING]], by_shape("<text>", "<mapping>")  # noqa: UP007
+    ] | None = None  # fmt: skip
+    y: Annotated[
+        Union[Annotated[str, TEXT], Annotated[list[str], LIST], Annotated[dict[str, Columns], MAPPING]], by_shape("<text>", "<list>", "<mapping>")  # noqa: UP007
+    ] | None = None  # fmt: skip
     x_label: str | None = None
     y_label: str | None = None
     title: str | None = None

@@ -164,6 +164,7 @@ def problems_from_validation(
                 .replace("Input should", "should")
                 .replace("String should", "should")
                 .replace("valid tuple", "list")
+                .replace("valid list", "list")
                 .replace("valid dictionary", "mapping")
                 .replace("valid string", "text")
             )
