@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from canon.model.errors import CanonError, Problem
 
 MAX_LENGTH = 63
-_PLAIN = re.compile(r"[a-z](?:-?[a-z0-9]+)*")
+_PLAIN = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 _HASH_LENGTH = 10
 
 
