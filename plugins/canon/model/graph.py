@@ -109,12 +109,8 @@ def build_graph(stages: Sequence[Stage]) -> Graph:
             for owner in inside.get(path, ()):
                 found[owner] = None
         key = stage_key(stage)
-        parents[key] = tuple(parent for parent in found if parent != key or key in _own_inputs(stage))
+        parents[key] = tuple(found)
     return Graph(stages={stage_key(stage): stage for stage in stages}, parents=parents)
-
-
-def _own_inputs(stage: Stage) -> tuple[str, ...]:
-    return (stage_key(stage),) if set(stage.dep_paths) & set(stage.out_paths) else ()
 
 
 def _above(path: str) -> Iterator[str]:
@@ -153,11 +149,24 @@ def _out_findings(graph: Graph) -> Iterator[tuple[Stage, str, str, str]]:
                 other = stage_key(owner) if owner is not stage else "itself"
                 remedy = "one stage writes a file; let the other one read it as a dep"
                 yield stage, ".outs", f"`{path}` is an out of `{other}`, too", remedy
-            if path in stage.dep_paths:
-                yield stage, ".deps", f"`{path}` is both a dep and an out of this stage", "write to another path"
+        yield from ((stage, ".deps", message, "write to another path") for message in _own_inputs(stage))
     for stage in graph.stages.values():
         for path in stage.out_paths:
             for folder in _above(path):
                 if folder in owners:
                     message = f"`{path}` lies in `{folder}`, an out of `{stage_key(owners[folder])}`"
                     yield stage, ".outs", message, "let the stages write to folders that do not overlap"
+
+
+def _own_inputs(stage: Stage) -> Iterator[str]:
+    """DVC refuses a stage whose deps and outs overlap."""
+    read = dict.fromkeys((*stage.dep_paths, *(file for file, _ in stage.param_paths)))
+    made = dict.fromkeys(stage.out_paths)
+    for path in made:
+        if path in read:
+            yield f"`{path}` is both a dep and an out of this stage"
+    for inner, outer in ((read, made), (made, read)):
+        for path in inner:
+            for folder in _above(path):
+                if folder in outer:
+                    yield f"`{path}` lies in `{folder}`: a dep and an out of this stage overlap"
