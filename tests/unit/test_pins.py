@@ -190,7 +190,7 @@ def test_pins_on_top_of_another_profile_than_the_workspaces_are_not_moved() -> N
         ("raw: null\n", 1, "raw", "mapping"),
         ("raw:\n  size: 1\n", 1, "raw", "`sha256` is missing"),
         (text_of() + "sources: []\n", 5, "sources", "mapping"),
-        (text_of() + "sources:\n  raw: {url: x}\n", 6, "sources.raw.uri", "missing"),
+        (text_of() + "sources:\n  raw: {url: x}\n", 6, "sources.raw.url", "unknown key"),
         (text_of() + "profiles: [cluster]\n", 5, "profiles", "mapping"),
         (text_of() + "profiles:\n  cluster: 3\n", 6, "profiles.cluster", ""),
         (text_of() + "profiles:\n  cluster:\n    raw: {size: 1, md5: 2, sha256: 3}\n", 7, "profiles.cluster.raw", ""),

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from canon.model.definition import AnyStage, Artifact, TopLevelPlot, Vars
 from canon.model.delivery import Environment, EnvironmentImage, Serving, Triggers, Workflow
-from canon.model.fields import Declared, DnsName, Flag, Name, RelativePath, Text
+from canon.model.fields import DVC_FILE, Declared, DnsName, Flag, Name, RelativePath, Text
 
 RESERVED_DATASETS = ("profile", "sources", "profiles")
 """Keys of the pins file that are no datasets."""
@@ -38,9 +38,7 @@ class Declaration(Declared):
 
     name: Annotated[DnsName, Field(max_length=40, description="the file's name, too")]
     description: str | None = None
-    dvc_file: RelativePath = Field(
-        default="dvc.yaml", description="the dvc.yaml that is generated", pattern=r"(^|/)dvc\.yaml$"
-    )
+    dvc_file: RelativePath = Field(default="dvc.yaml", description="the dvc.yaml that is generated", pattern=DVC_FILE)
     environment: EnvironmentImage | None = None
     data: dict[Name, Dataset] = Field(default_factory=dict)
     params: dict[Name, RelativePath] = Field(default_factory=dict, description="profile → overlay on the params files")

@@ -7,7 +7,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from canon.model.fields import Count, Declared, DnsName, Duration, Name, RelativePath, Text
+from canon.model.fields import (
+    ABSOLUTE,
+    BRANCH,
+    IMAGE,
+    TIMEZONE,
+    Count,
+    Declared,
+    DnsName,
+    Duration,
+    Flag,
+    Name,
+    RelativePath,
+    Text,
+)
 from canon.model.pod import Pod
 
 CRON = r"^\S+(\s+\S+){4}$"
@@ -26,7 +39,7 @@ class Serving(Declared):
         default=None, description="the command; by default MLflow's scoring server, for a model in MLflow's format"
     )
     port: Annotated[int, Field(strict=True, ge=1, le=65535)] = 8080
-    health: Annotated[str, Field(pattern=r"^/")] = "/health"
+    health: Annotated[str, Field(pattern=ABSOLUTE)] = "/health"
     pod: Pod | None = None
 
 
@@ -52,7 +65,7 @@ class Workflow(Declared):
     )
     parallelism: Annotated[int, Field(strict=True, ge=1)] | None = None
     ttl: Duration = "168h"
-    archive_logs: bool | None = None
+    archive_logs: Flag | None = None
     priority: Count | None = None
 
 
@@ -61,8 +74,8 @@ class Schedule(Declared):
 
     cron: Annotated[str, Field(pattern=CRON)]
     profile: Name
-    timezone: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+/-]+$")] | None = None
-    release: bool = False
+    timezone: Annotated[str, Field(pattern=TIMEZONE)] | None = None
+    release: Flag = False
 
 
 class Triggers(Declared):
@@ -71,7 +84,7 @@ class Triggers(Declared):
     sync: Name | None = Field(
         default=None, description="profile: each commit of the declared branch trains, started by Argo CD"
     )
-    push: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9._*/-]+$")], Name] | None = Field(
+    push: dict[Annotated[str, Field(pattern=BRANCH)], Name] | None = Field(
         default=None, description="pattern of branches → profile"
     )
     schedule: Schedule | None = None
@@ -80,6 +93,6 @@ class Triggers(Declared):
 class EnvironmentImage(Declared):
     """The software that the stages run in."""
 
-    image: Annotated[str, Field(pattern=r"^\S+$")] | None = Field(default=None, description="the image, by digest")
+    image: Annotated[str, Field(pattern=IMAGE)] | None = Field(default=None, description="the image, by digest")
     requirements: RelativePath | None = Field(default=None, description="the lock file of the Python environment")
-    bytecode: bool = False
+    bytecode: Flag = False

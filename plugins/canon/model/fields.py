@@ -10,6 +10,12 @@ DNS_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 NAME = r"^[A-Za-z_][A-Za-z0-9_-]*$"
 QUANTITY = r"^([0-9]+(\.[0-9]+)?|\.[0-9]+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][-+]?[0-9]+)?$"
 DURATION = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+ABSOLUTE = r"^/"
+DVC_FILE = r"(^|/)dvc\.yaml$"
+IMAGE = r"^\S+$"
+BRANCH = r"^[A-Za-z0-9._*/-]+$"
+TIMEZONE = r"^[A-Za-z0-9_+/-]+$"
 
 
 class Declared(BaseModel):

@@ -6,10 +6,24 @@ from typing import Annotated, Any, Literal, TypeAlias, Union
 
 from pydantic import Field
 
-from canon.model.fields import MAPPING, NUMBER, TEXT, Count, Declared, DnsName, Duration, Quantity, Text, by_shape
+from canon.model.fields import (
+    ABSOLUTE,
+    MAPPING,
+    NUMBER,
+    TEXT,
+    VARIABLE,
+    Count,
+    Declared,
+    DnsName,
+    Duration,
+    Flag,
+    Quantity,
+    Text,
+    by_shape,
+)
 
 Cpu: TypeAlias = Annotated[
-    Union[Annotated[Quantity, TEXT], Annotated[float, NUMBER, Field(gt=0)]], by_shape("<text>", "<number>")  # noqa: UP007  tags need Union
+    Union[Annotated[Quantity, TEXT], Annotated[float, NUMBER, Field(gt=0, strict=True, allow_inf_nan=False)]], by_shape("<text>", "<number>")  # noqa: UP007  tags need Union
 ]  # fmt: skip
 
 
@@ -57,12 +71,12 @@ class SecretKey(Declared):
 class Volume(Declared):
     """A volume mounted into the stage's own container: exactly one source."""
 
-    mount: Annotated[str, Field(pattern=r"^/")]
+    mount: Annotated[str, Field(pattern=ABSOLUTE)]
     claim: DnsName | None = Field(default=None, description="a PersistentVolumeClaim")
     secret: DnsName | None = None
     config_map: DnsName | None = None
     empty_dir: Quantity | None = Field(default=None, description="scratch space of this size")
-    read_only: bool = False
+    read_only: Flag = False
 
 
 class Pod(Declared):
@@ -82,9 +96,9 @@ class Pod(Declared):
     node_selector: dict[str, str] | None = None
     tolerations: tuple[Toleration, ...] | None = None
     affinity: dict[str, Any] | None = Field(default=None, description="a Kubernetes Affinity")
-    env: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] | None = None
+    env: dict[Annotated[str, Field(pattern=VARIABLE)], str] | None = None
     env_from: tuple[DnsName, ...] | None = Field(default=None, description="Secrets whose keys become variables")
-    secrets: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], SecretKey] | None = None
+    secrets: dict[Annotated[str, Field(pattern=VARIABLE)], SecretKey] | None = None
     volumes: tuple[Volume, ...] | None = None
     image_pull_secrets: tuple[DnsName, ...] | None = None
     priority_class: DnsName | None = None

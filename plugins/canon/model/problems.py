@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from canon.model.delivery import CRON, GATE
 from canon.model.errors import Problem
-from canon.model.fields import DNS_LABEL, DURATION, NAME, QUANTITY
+from canon.model.fields import (
+    ABSOLUTE,
+    BRANCH,
+    DNS_LABEL,
+    DURATION,
+    DVC_FILE,
+    IMAGE,
+    NAME,
+    QUANTITY,
+    TIMEZONE,
+    VARIABLE,
+)
 
 Place: TypeAlias = tuple[str | int, ...]
 Locate: TypeAlias = Callable[[Place], int]
@@ -24,17 +35,49 @@ PATTERNS = {
     DURATION: "write a duration, such as `90s`, `30m` or `1h30m`",
     NAME: "use letters, digits, `_` and `-`, a letter first",
     GATE.pattern: "write `METRIC <= NUMBER`, `METRIC <= NUMBER * ENVIRONMENT.METRIC` or `healthy 24h`",
+    VARIABLE: "write the name of a variable: letters, digits and `_`, no digit first",
+    ABSOLUTE: "begin with `/`",
+    DVC_FILE: "DVC reads files of the name dvc.yaml alone; write FOLDER/dvc.yaml",
+    IMAGE: "write the image without white space, such as `docker.io/library/python@sha256:…`",
+    BRANCH: "write a branch, or a pattern such as `exp/*`",
+    TIMEZONE: "write a time zone, such as `Europe/Berlin`",
     CRON: "write five fields: minute hour day month weekday, such as `0 3 * * 1`",
 }
+TEXT_REMEDY = "write a text; put quotes around a value that YAML reads as something else"
+MAPPING_REMEDY = "write a mapping: `key: value` lines"
+LIMITS = {
+    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+WORDS = {
+    "Input should": "should",
+    "String should": "should",
+    "Dictionary should": "should",
+    "valid tuple": "list",
+    "valid list": "list",
+    "valid dictionary": "mapping",
+    "valid string": "text",
+}
+"""pydantic's words, and those of YAML."""
 REMEDIES = {
     "bool_type": "write true or false",
     "int_type": "write a whole number",
-    "string_type": "write a text; put quotes around a value that YAML reads as something else",
-    "dict_type": "write a mapping: `key: value` lines",
+    "int_from_float": "write a whole number",
+    "float_type": "write a number",
+    "finite_number": "write a number",
+    "string_type": TEXT_REMEDY,
+    "invalid_key": TEXT_REMEDY,
+    "dict_type": MAPPING_REMEDY,
+    "model_type": MAPPING_REMEDY,
+    "model_attributes_type": MAPPING_REMEDY,
     "list_type": "write a list: lines that begin with `- `",
     "tuple_type": "write a list: lines that begin with `- `",
     "missing": "add the key",
     "too_short": "add at least one",
+    "string_too_short": "write something, or remove the key",
+    "string_too_long": "choose a shorter one",
 }
 
 
@@ -58,24 +101,52 @@ def locate_yaml(root: Node | None, place: Place) -> int:
     return int(line)
 
 
+_TOML_TOKEN = re.compile(
+    r'"""(?:\\.|[^\\])*?"""|"(?:\\.|[^"\\\n])*"'  # texts
+    r"|'''.*?'''|'[^'\n]*'"
+    r"|#[^\n]*|[\[\]{}\n]",
+    re.DOTALL,
+)
+_TOML_KEY = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\])*"|'[^']*')"""
+_TOML_KEYS = rf"({_TOML_KEY}(?:\s*\.\s*{_TOML_KEY})*)"
+_TOML_HEADER = re.compile(rf"^\s*\[+\s*{_TOML_KEYS}\s*\]+")
+_TOML_PAIR = re.compile(rf"^\s*{_TOML_KEYS}\s*=")
+
+
+def _toml_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines, with their numbers from 1, that begin outside of texts and arrays."""
+    lines = text.split("\n")
+    number, depth = 1, 0
+    yield number, lines[0]
+    for piece in _TOML_TOKEN.findall(text):
+        if piece in "[{":
+            depth += 1
+        elif piece in "]}":
+            depth -= 1
+        number += piece.count("\n")
+        if piece == "\n" and not depth:
+            yield number, lines[number - 1]
+
+
+def _toml_keys(text: str) -> Place:
+    return tuple(key[1:-1] if key[0] in "\"'" else key for key in re.findall(_TOML_KEY, text))
+
+
 def locate_toml(text: str, place: Place) -> int:
     """Line, from 1, of the key that ``place`` names in TOML text, or of the table around it; 0 when there is neither.
 
-    tomllib gives no positions: tables are found by their headers, keys by the start of a line.
+    tomllib gives no positions.
     """
-    best, depth, table = 0, -1, ()  # type: tuple[int, int, tuple[str, ...]]
-    wanted = tuple(str(step) for step in place)
-    for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"^\s*\[+\s*([^\]]+?)\s*\]+", line)
-        key = re.match(r"^\s*([A-Za-z0-9_\"'.-]+)\s*=", line)
-        if header:
-            table = tuple(part.strip("\"' ") for part in header.group(1).split("."))
-            full: tuple[str, ...] = table
-        elif key:
-            full = (*table, *(part.strip("\"' ") for part in key.group(1).split(".")))
+    best, depth = 0, -1
+    table: Place = ()
+    for number, line in _toml_lines(text):
+        if header := _TOML_HEADER.match(line):
+            full = table = _toml_keys(header[1])
+        elif pair := _TOML_PAIR.match(line):
+            full = (*table, *_toml_keys(pair[1]))
         else:
             continue
-        if full == wanted[: len(full)] and len(full) > depth:
+        if full == tuple(map(str, place[: len(full)])) and len(full) > depth:
             best, depth = number, len(full)
     return best
 
@@ -93,7 +164,7 @@ def _real_place(location: Sequence[str | int], data: Any) -> Place:  # noqa: ANN
     place: list[str | int] = []
     here = data
     for position, step in enumerate(location):
-        last = position == len(location) - 1
+        last, here_before = position == len(location) - 1, here
         inside = (
             step < len(here)
             if isinstance(here, list | tuple) and isinstance(step, int)
@@ -103,37 +174,39 @@ def _real_place(location: Sequence[str | int], data: Any) -> Place:  # noqa: ANN
             here = here[step]
         elif not (last and isinstance(here, Mapping) and isinstance(step, str) and re.fullmatch(r"[a-z_]+", step)):
             continue  # else it is a key that is missing
-        place.append(step)
+        place.append(str(step) if isinstance(here_before, Mapping) else step)
     return tuple(place)
 
 
-def _models(annotation: Any) -> Iterable[type[BaseModel]]:  # noqa: ANN401  any annotation
+def _models(annotation: Any, tags: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], type[BaseModel]]]:  # noqa: ANN401  any annotation
+    """The models in an annotation, each with the tags of the unions' members that it stands in."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
+        yield tags, annotation
+    arguments = get_args(annotation)
+    tags += tuple(each.tag for each in arguments if isinstance(each, Tag))
+    for argument in arguments:
         if argument is not None and not isinstance(argument, str):
-            yield from _models(argument)
+            yield from _models(argument, tags)
 
 
 def _known_keys(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
     """Keys that the model allows beside the unknown one that ``location`` ends with."""
-    candidates: list[type[BaseModel]] = [model]
+    candidates: list[tuple[tuple[str, ...], type[BaseModel]]] = [((), model)]
     for step in location[:-1]:
-        below: list[type[BaseModel]] = []
-        for candidate in candidates:
+        below: list[tuple[tuple[str, ...], type[BaseModel]]] = []
+        for _, candidate in candidates:
             for name, field in candidate.model_fields.items():
                 if step in {name, field.alias}:
-                    below += _models(field.annotation) if field.annotation is not None else ()
-        # A step that is no field is a key of a mapping, an index or a tag: the models stay.
-        candidates = below or candidates
-    return sorted({field.alias or name for candidate in candidates for name, field in candidate.model_fields.items()})
+                    below += _models(field.annotation)
+        # A step that is no field is a key of a mapping, an index, or a tag, which chooses among the models.
+        candidates = below or [each for each in candidates if step in each[0]] or candidates
+    return sorted({field.alias or name for _, each in candidates for name, field in each.model_fields.items()})
 
 
 def _remedy(error: ErrorDetails, model: type[BaseModel]) -> str:
     kind = error["type"]
     if kind == "extra_forbidden":
-        key = str(error["loc"][-1])
-        near = difflib.get_close_matches(key, _known_keys(model, error["loc"]), n=1, cutoff=0.5)
+        near = _nearest(error, model)
         return (
             f"did you mean `{near[0]}`?"
             if near
@@ -144,7 +217,33 @@ def _remedy(error: ErrorDetails, model: type[BaseModel]) -> str:
         return PATTERNS.get(pattern, f"it must match {pattern}")
     if kind in {"literal_error", "enum"}:
         return f"write {error['ctx']['expected']}"
+    if kind in LIMITS:
+        words, name = LIMITS[kind]
+        return f"write a number that is {words} {error['ctx'][name]:g}"
     return REMEDIES.get(kind, "")
+
+
+def _nearest(error: ErrorDetails, model: type[BaseModel]) -> list[str]:
+    """The known key, if any, that an unknown one is most like."""
+    return difflib.get_close_matches(str(error["loc"][-1]), _known_keys(model, error["loc"]), n=1, cutoff=0.5)
+
+
+def _message(error: ErrorDetails) -> str:
+    """What is wrong, in words of YAML."""
+    if error["type"] == "extra_forbidden":
+        return f"unknown key `{error['loc'][-1]}`"
+    if error["type"] == "missing":
+        return f"the key `{error['loc'][-1]}` is missing"
+    if error["type"] == "invalid_key":
+        return f"the key should be a text, not {error['loc'][-1]!r}"
+    message = re.sub(r"match pattern '.*'$", "have another form", error["msg"])
+    message = re.sub(r" or instance of \w+", "", message)
+    for old, new in WORDS.items():
+        message = message.replace(old, new)
+    value = error["input"]
+    if isinstance(value, str | int | float | bool) and len(str(value)) <= 80:  # noqa: PLR2004  what fits in a line
+        message += f", not {value!r}"
+    return message
 
 
 def problems_from_validation(
@@ -152,25 +251,18 @@ def problems_from_validation(
 ) -> tuple[Problem, ...]:
     """Every error of a validation as a problem; ``prefix`` is where ``data`` stands in its file."""
     problems: dict[tuple[Place, str], Problem] = {}
-    for details in error.errors(include_url=False):
+    details_of_all = error.errors(include_url=False)
+    misspelt = {
+        (*details["loc"][:-1], near)
+        for details in details_of_all
+        if details["type"] == "extra_forbidden"
+        for near in _nearest(details, model)
+    }
+    for details in details_of_all:
+        if details["type"] == "missing" and details["loc"] in misspelt:
+            continue
         place = _real_place(details["loc"], data)
-        if details["type"] == "extra_forbidden":
-            message = f"unknown key `{details['loc'][-1]}`"
-        elif details["type"] == "missing":
-            message = f"the key `{details['loc'][-1]}` is missing"
-        else:
-            message = (
-                re.sub(r"match pattern '.*'$", "have another form", details["msg"])
-                .replace("Input should", "should")
-                .replace("String should", "should")
-                .replace("valid tuple", "list")
-                .replace("valid list", "list")
-                .replace("valid dictionary", "mapping")
-                .replace("valid string", "text")
-            )
-            value = details["input"]
-            if isinstance(value, str | int | float | bool) and len(str(value)) <= 80:  # noqa: PLR2004  what fits in a line
-                message += f", not {value!r}"
+        message = _message(details)
         problems.setdefault((place, message), Problem(
             file=file, line=locate((*prefix, *place)), path=format_place((*prefix, *place)), message=message, remedy=_remedy(details, model),
         ))  # fmt: skip
