@@ -135,6 +135,8 @@ def _path_findings(declaration: Declaration) -> Iterator[_Finding]:
     paths += [(("artifacts", name, "path"), artifact.path) for name, artifact in declaration.artifacts.items()]
     if declaration.environment and declaration.environment.requirements:
         paths.append((("environment", "requirements"), declaration.environment.requirements))
+    if posixpath.normpath(declaration.dvc_file) != declaration.dvc_file:
+        yield ("dvc_file",), "is not written plainly", f"write `{posixpath.normpath(declaration.dvc_file)}`"
     for place, path in paths:
         if leaves_repository(path):
             yield place, f"`{path}` leaves the repository", "give a path below the repository's root"

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 from canon.model.errors import CanonError
@@ -31,18 +32,21 @@ def load_text(path: Path) -> str | None:
         raise CanonError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except IsADirectoryError:
         raise CanonError(f"{path} is a folder where a file is expected; move it away") from None
+    except OSError as error:
+        raise CanonError(f"cannot read {path}: {error.strerror or error}") from None
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file so that every reader finds the old content or the new, never a part, and a crash leaves one of both.
 
+    A link is replaced, never written through: what it points to may lie outside of the repository.
     Raises CanonError when the file cannot be written (disk full, no right to); the old content is still there then.
     """
     parent = path.parent
     temporary: str | None = None
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+        mode = path.stat().st_mode & 0o777 if path.is_file() and not path.is_symlink() else 0o666 & ~_umask()
         handle, temporary = tempfile.mkstemp(dir=parent, prefix=f".{path.name}.", suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -68,35 +72,50 @@ def _umask() -> int:
 def write_text(path: Path, text: str) -> bool:
     """Write ``text`` atomically where the file differs; return whether it did."""
     content = text.encode()
-    try:
-        if path.read_bytes() == content:
+    with contextlib.suppress(OSError):
+        if not path.is_symlink() and path.read_bytes() == content:
             return False
-    except OSError:
-        pass
     write_bytes(path, content)
     return True
 
 
+def _place(root: Path, file: RenderedFile) -> Path:
+    """Where a rendered file lies. Raises CanonError for a path outside of the repository, by a link too, or in `.git`."""
+    steps = file.path.split("/")
+    inside = not file.path.startswith("/") and not {"", ".", "..", ".git"} & set(steps)
+    if not inside or not (root / file.path).parent.resolve().is_relative_to(root.resolve()):
+        raise CanonError(
+            f"the file {file.path!r} that was rendered lies outside of the repository, or in .git; nothing was written"
+        )
+    return root / file.path
+
+
 def changed_files(root: Path, files: Iterable[RenderedFile]) -> tuple[RenderedFile, ...]:
-    """Return those files whose text on disk differs."""
-    return tuple(file for file in files if load_text(root / file.path) != file.text)
+    """Return those files whose text on disk differs, and those that are links. Raises CanonError as `write_files` does."""
+    places = [(file, _place(root, file)) for file in files]
+    return tuple(file for file, place in places if place.is_symlink() or load_text(place) != file.text)
 
 
 def write_files(root: Path, files: Iterable[RenderedFile]) -> tuple[str, ...]:
-    """Write each file that differs; return the paths written."""
-    return tuple(file.path for file in files if write_text(root / file.path, file.text))
+    """Write each file that differs; return the paths written.
+
+    Raises CanonError, before anything is written, when one lies outside of the repository.
+    """
+    places = [(file, _place(root, file)) for file in files]
+    return tuple(file.path for file, place in places if write_text(place, file.text))
 
 
 def format_diff(root: Path, files: Iterable[RenderedFile]) -> str:
     """Return a unified diff from what is on disk to what is rendered."""
     parts: list[str] = []
-    for file in files:
-        old = load_text(root / file.path)
+    for file, place in [(file, _place(root, file)) for file in files]:
+        old = load_text(place)
         if old != file.text:
-            parts += difflib.unified_diff(
-                (old or "").splitlines(keepends=True),
-                file.text.splitlines(keepends=True),
+            lines = difflib.unified_diff(
+                StringIO(old or "").readlines(),  # by line feeds alone
+                StringIO(file.text).readlines(),
                 f"a/{file.path}" if old is not None else "/dev/null",
                 f"b/{file.path}",
             )
+            parts += (line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
     return "".join(parts)

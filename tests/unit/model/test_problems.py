@@ -105,6 +105,7 @@ def with_stage(line: str) -> str:
         (GOOD + "serving: {artifact: a}\n", 5, "serving.artifact", "there is no artifact `a`", "declare it"),
         (GOOD + "description: 'a {{x}}'\n", 5, "description", "`{{` would be expanded", "remove it"),
         (with_stage("pod: {env: {A: '{{x}}'}}"), 5, "stages.train.pod.env.A", "`{{` would be expanded", "remove it"),
+        (GOOD + "dvc_file: ./a//dvc.yaml\n", 5, "dvc_file", "is not written plainly", "write `a/dvc.yaml`"),
         # no declaration at all
         ("", 1, "", "is no mapping", "begin with `name:`"),
         ("- a\n", 1, "", "is no mapping", "begin with `name:`"),
