@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol
 
 from canon.model.errors import CanonError
@@ -10,6 +10,7 @@ from canon.model.project import Project
 from canon.output.files import RenderedFile
 
 GROUP = "canon.adapters"
+PACKAGE = "canon-ml"
 
 
 class Adapter(Protocol):
@@ -21,16 +22,51 @@ class Adapter(Protocol):
 
 
 def render_project(project: Project) -> tuple[RenderedFile, ...]:
-    """What all adapters render, sorted by path. Raises CanonError when two of them claim one file."""
+    """What all adapters render, sorted by path.
+
+    Raises CanonError when two of them claim one file, and, naming it, when an adapter cannot be loaded or fails.
+    """
     owners: dict[str, str] = {}
     files: list[RenderedFile] = []
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        adapter: Adapter = point.load()
-        for file in adapter(project):
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
+        for file in _rendered(point, project):
             if file.path in owners:
                 raise CanonError(
-                    f"the adapters `{owners[file.path]}` and `{point.name}` both generate {file.path}; uninstall one of them"
+                    f"the adapters {owners[file.path]} and {_described(point)} both generate {file.path}; uninstall one of them"
                 )
-            owners[file.path] = point.name
+            owners[file.path] = _described(point)
             files.append(file)
     return tuple(sorted(files, key=lambda file: file.path))
+
+
+def _described(point: EntryPoint) -> str:
+    return f"`{point.name}` ({point.dist.name if point.dist else point.value})"
+
+
+def _rendered(point: EntryPoint, project: Project) -> tuple[RenderedFile, ...]:
+    """Anything may go wrong in others' code: who it is stands in the message, the traceback behind `--debug`."""
+    remedy = "report it to its authors, or uninstall it; `canon --debug` shows where"
+    try:
+        adapter: Adapter = point.load()
+    except Exception as error:
+        raise CanonError(
+            f"the adapter {_described(point)} cannot be loaded from {point.value}: {type(error).__name__}: {error}; {remedy}"
+        ) from error
+    try:
+        files = tuple(adapter(project))
+    except CanonError:
+        raise
+    except Exception as error:
+        if point.dist is not None and point.dist.name == PACKAGE:
+            raise
+        raise CanonError(
+            f"the adapter {_described(point)} failed: {type(error).__name__}: {error}; {remedy}"
+        ) from error
+    for file in files:
+        if not isinstance(file, RenderedFile):
+            raise CanonError(f"the adapter {_described(point)} gave {file!r}, which is no RenderedFile; {remedy}")
+        if file.path.startswith("/") or {"", ".", "..", ".git"} & set(file.path.split("/")):
+            raise CanonError(
+                f"the adapter {_described(point)} gave the path {file.path!r}, outside of the repository or in .git; {remedy}"
+            )
+    return files
