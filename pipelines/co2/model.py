@@ -46,6 +46,8 @@ def fit(days: Sequence[dt.date], values: Sequence[Decimal], *, degree: int, knot
     """
     if not (1 <= degree <= 5 and 4 <= knots <= 52 and alpha >= 0):  # noqa: PLR2004  what the features are made for
         raise ValueError(f"degree {degree} must be 1 to 5, knots {knots} 4 to 52, alpha {alpha} at least 0")
+    if not days:
+        raise ValueError("there are no rows to fit a model to")
     rows = [features(day, degree, knots) for day in days]
     targets = [Fraction(value) * SCALE for value in values]
     size = degree + knots
@@ -104,10 +106,12 @@ def load_model(path: Path) -> Model:
         model = Model(
             int(data["degree"]), int(data["knots"]), tuple(str(Decimal(weight)) for weight in data["coefficients"])
         )
-    except (KeyError, TypeError, ArithmeticError) as error:
+    except (ValueError, KeyError, TypeError, ArithmeticError) as error:
         raise ValueError(f"{path} holds no model of co2: {error}") from None
     if len(model.coefficients) != model.degree + model.knots:
         raise ValueError(
             f"{path} holds {len(model.coefficients)} coefficients, {model.degree + model.knots} belong to the model"
         )
+    if not all(Decimal(weight).is_finite() for weight in model.coefficients):
+        raise ValueError(f"{path} holds a coefficient that is no number")
     return model

