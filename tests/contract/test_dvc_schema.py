@@ -291,7 +291,7 @@ def project_of(root: Path, raw: Mapping[str, Any]) -> Project:
 
 
 FUZZ = settings(
-    max_examples=30,
+    max_examples=20,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
 )
 
@@ -363,7 +363,7 @@ def check_stage(raw: Mapping[str, Any], stage: Mapping[str, Any], found: Mapping
     assert set(found) <= {*written, "wdir", "deps", "params"}
 
 
-@settings(FUZZ, max_examples=15, phases=[Phase.reuse, Phase.generate])  # to shrink a failure would take minutes
+@settings(FUZZ, max_examples=12, phases=[Phase.reuse, Phase.generate])  # to shrink a failure would take minutes
 @given(raw=declarations())
 def test_dvc_loads_the_stages_that_we_think_it_does(root: Path, raw: dict[str, Any]) -> None:
     project = project_of(root, raw)
@@ -417,7 +417,7 @@ def test_dvc_loads_the_stages_that_we_think_it_does(root: Path, raw: dict[str, A
             (root / file.path).unlink()
 
 
-@settings(FUZZ, max_examples=15)
+@settings(FUZZ, max_examples=8)
 @given(raw=declarations())
 def test_settings_of_pods_change_nothing_that_dvc_sees(root: Path, raw: dict[str, Any]) -> None:
     without = copy.deepcopy(raw)

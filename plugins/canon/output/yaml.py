@@ -48,15 +48,26 @@ class _Loader(_BASE_LOADER):  # type: ignore[misc]
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's own attribute
 
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002  PyYAML's signature
-        pairs = len(node.value)
-        merged = any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value)
-        if merged:
-            _check_duplicates(node)
+        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        merged = len(own) < len(node.value)
+        if merged:  # its own keys are mixed with the merged ones from here on
+            self._check_keys(own)
+            if len(own) < len(node.value) - 1:
+                _check_duplicates([key for key, _ in node.value])
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
-        if not merged and len(mapping) != pairs:
-            _check_duplicates(node)
-            _check_equal_keys(node, [self.construct_object(key, deep=True) for key, _ in node.value])
+        if not merged and len(mapping) != len(own):
+            self._check_keys(own)
         return mapping
+
+    def _check_keys(self, keys: list[Node]) -> None:
+        _check_duplicates(keys)
+        seen: dict[Hashable, Node] = {}
+        for key in keys:  # two spellings of one key, such as 1 and 0x1
+            value = self.construct_object(key, deep=True)
+            if isinstance(value, Hashable):  # else PyYAML says so
+                if value in seen:
+                    raise _DuplicateKeyError(key, seen[value])
+                seen[value] = key
 
 
 class _DuplicateKeyError(Exception):
@@ -65,22 +76,13 @@ class _DuplicateKeyError(Exception):
         super().__init__(str(key.value))
 
 
-def _check_duplicates(node: MappingNode) -> None:
+def _check_duplicates(keys: Iterable[Node]) -> None:
     seen: dict[tuple[str, str], Node] = {}
-    for key, _ in node.value:
+    for key in keys:
         name = (key.tag, str(key.value))
         if name in seen:
             raise _DuplicateKeyError(key, seen[name])
         seen[name] = key
-
-
-def _check_equal_keys(node: MappingNode, values: list[Hashable]) -> None:
-    """Two spellings of one key, such as 1 and 0x1."""
-    seen: dict[Hashable, Node] = {}
-    for (key, _), value in zip(node.value, values, strict=True):
-        if value in seen:
-            raise _DuplicateKeyError(key, seen[value])
-        seen[value] = key
 
 
 def _construct_float(_loader: _Loader, node: ScalarNode) -> float:

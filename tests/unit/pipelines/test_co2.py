@@ -65,6 +65,7 @@ def test_the_season_is_a_circle() -> None:
     assert max(abs(a - b) for a, b in zip(before, after, strict=True)) < Fraction(1, 30)
 
 
+@settings(max_examples=40)
 @given(DAYS, st.integers(1, 5), st.integers(4, 20))
 def test_features_are_whole_multiples_of_their_exact_values(day: dt.date, degree: int, knots: int) -> None:
     row = features(day, degree, knots)
@@ -99,6 +100,7 @@ MODELS = st.integers(1, 3).flatmap(
 )
 
 
+@settings(max_examples=40)
 @given(MODELS, DAYS)
 def test_a_prediction_is_the_exact_sum_rounded_once(model: Model, day: dt.date) -> None:
     row = features(day, model.degree, model.knots)

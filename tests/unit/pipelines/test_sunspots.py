@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.sunspots.series import autoregression, load_series, mean_absolute_error
@@ -19,6 +19,7 @@ SAMPLE = ROOT / "data" / "samples" / "sunspots.csv"
 VALUES = st.lists(st.fractions(-100, 100, max_denominator=10), min_size=12, max_size=25)
 
 
+@settings(max_examples=30)
 @given(VALUES, st.integers(1, 5))
 def test_the_line_is_the_one_of_least_squares(values: list[Fraction], lag: int) -> None:
     slope, intercept = autoregression(values, lag)
