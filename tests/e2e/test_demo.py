@@ -66,13 +66,6 @@ def test_the_demo_runs_once_and_says_where_to_look_whatever_the_folder_is_called
     check_demo(with_this_environment(copy_of_this_repository(folder / "clone")), empty_home(tmp_path))
 
 
-def test_both_pipelines_give_the_committed_lock_byte_for_byte(tmp_path: Path) -> None:
-    clone = with_this_environment(copy_of_this_repository(tmp_path / "clone"))
-    env = {**empty_home(tmp_path), "PATH": f"{BIN}{os.pathsep}{SYSTEM}"}
-    call(clone, env, "dvc", "repro", "pipelines/sunspots/dvc.yaml")
-    assert git(clone, "status", "--porcelain") == ""
-
-
 def test_make_test_runs_where_the_path_has_blanks(tmp_path: Path) -> None:
     clone = with_this_environment(copy_of_this_repository(tmp_path / "a b"))
     said = call(clone, empty_home(tmp_path), "make", "test", "WORKERS=0", "ARGS=-q --co tests/unit/test_overlays.py")

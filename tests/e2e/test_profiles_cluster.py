@@ -106,6 +106,7 @@ def test_plain_dvc_repro_fetches_the_full_record_and_trains_on_it(team: Team) ->
 
 def test_the_checkout_is_untouched(team: Team) -> None:
     assert team.before == team.after
+    assert team.before["status"] == ""  # plain `dvc repro` there gave the committed lock of the second pipeline
 
 
 def test_a_second_clone_sees_the_experiment_takes_it_and_is_up_to_date(team: Team) -> None:

@@ -45,12 +45,11 @@ def test_a_workspace_shares_cache_and_settings_and_secrets_stay_the_owners(tiny:
     local = into / ".dvc" / "config.local"
     assert local.stat().st_mode & 0o777 == 0o600
     assert git(into, "status", "--porcelain").split() == ["M", "params/tiny.yaml", "M", "pipelines/tiny.pins.yaml"]
-    remotes = Config(str(into / ".dvc"))["remote"]
-    assert remotes["store"]["url"] == str(tiny.parent / "remote")
-    assert remotes["near"]["url"] == str(tiny / "remote" / "near")
-    assert run(into, "dvc", "config", "core.remote").stdout.strip() == "store"
-    assert run(into, "dvc", "config", "cache.type").stdout.strip() == "copy"
-    assert run(into, "dvc", "config", "remote.near.verify").stdout.strip() == "true"
+    settings = Config(str(into / ".dvc"))
+    assert settings["remote"]["store"]["url"] == str(tiny.parent / "remote")
+    assert settings["remote"]["near"]["url"] == str(tiny / "remote" / "near")
+    assert settings["remote"]["near"]["verify"] is True
+    assert (settings["core"]["remote"], settings["cache"]["type"]) == ("store", ["copy"])
     run(into, "dvc", "repro", "count")
     assert any((tiny / ".dvc" / "cache" / "runs").iterdir())
     assert not (into / ".dvc" / "cache").exists()
@@ -105,7 +104,7 @@ def test_a_workspace_of_a_workspace_shares_the_first_ones_cache(tiny: Path, run:
     run(first, "canon", "profile", "cluster", "--into", str(second))
     run(first, "dvc", "repro", "count")
     assert "is cached - skipping run" in run(second, "dvc", "repro", "count").stdout
-    assert run(second, "dvc", "config", "cache.dir").stdout.strip() == str(tiny / ".dvc" / "cache")
+    assert Config(str(second / ".dvc"))["cache"]["dir"] == str(tiny / ".dvc" / "cache")
 
 
 @pytest.mark.parametrize("there", ["nothing", "an empty folder"])
