@@ -92,17 +92,19 @@ def stage_from_definition(name: str, definition: Mapping[str, Any], file: str = 
 
 def _outs(definition: Mapping[str, Any]) -> Iterator[Out]:
     for kind in OUT_KINDS:
+        merged: dict[str, dict[str, Any]] = {}  # a path that stands twice in a list has the flags of both
         for item in definition.get(kind) or ():
             for path, flags in {item: None}.items() if isinstance(item, str) else item.items():
-                given: Mapping[str, Any] = flags if isinstance(flags, Mapping) else {}
-                yield Out(
-                    path=path,
-                    kind=kind,
-                    cache=given.get("cache", True),
-                    persist=given.get("persist", False),
-                    push=given.get("push", True),
-                    remote=given.get("remote"),
-                )
+                merged.setdefault(path, {}).update(flags if isinstance(flags, Mapping) else {})
+        for path, given in merged.items():
+            yield Out(
+                path=path,
+                kind=kind,
+                cache=given.get("cache", True),
+                persist=given.get("persist", False),
+                push=given.get("push", True),
+                remote=given.get("remote"),
+            )
 
 
 def merge_params(items: Iterable[str | Mapping[str, Any]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
