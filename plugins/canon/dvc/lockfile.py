@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,21 @@ def load_lockfile(text: str, name: str) -> dict[str, dict[str, Any]]:
             f"{name} does not have the shape that DVC writes; restore it with `git checkout {name}`, or run `dvc repro`"
         )
     return dict(stages)
+
+
+def format_lockfile(entries: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the text of a dvc.lock with these entries, by stage and in this order, as DVC writes it.
+
+    ruamel.yaml writes it, as for DVC: its folding of long lines, its quotes and its anchors for values that are one object
+    are its own, and libyaml's differ.
+    """
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.default_flow_style = False
+    stream = io.StringIO()
+    yaml.dump({"schema": SCHEMA, "stages": dict(entries)}, stream)
+    return stream.getvalue()
 
 
 def is_entry(entry: object) -> bool:

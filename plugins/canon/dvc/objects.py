@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from canon.dvc.hashes import hash_file
+from canon.dvc.hashes import hash_file, is_md5
 from canon.model.errors import CanonError
 
 
@@ -47,17 +47,17 @@ def object_path(cache: Path, md5: str) -> Path:
 def stored_files(out: Mapping[str, Any], cache: Path, workspace: Path | None) -> Iterator[StoredFile]:
     """Yield every file of an out of a lock entry; ``workspace`` is where the out lies in the checkout, if it is to be used.
 
-    Raises CanonError for a file that is neither in the cache nor, unchanged, in the workspace.
+    Raises CanonError for an out without an md5, and for a file that is neither in the cache nor, unchanged, in the workspace.
     """
-    md5 = str(out["md5"])
+    md5 = _md5_of(out, str(out["path"]))
     if not md5.endswith(".dir"):
         yield StoredFile("", md5, _locate(str(out["path"]), md5, cache, workspace))
         return
     listing = _locate(f"{out['path']} (its list of files)", md5, cache, None)
     try:
         members = json.loads(listing.read_bytes())
-        pairs = [(str(member["relpath"]), str(member["md5"])) for member in members]
-    except (ValueError, KeyError, TypeError) as error:
+        pairs = [(str(member["relpath"]), _md5_of(member, str(member["relpath"]))) for member in members]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CanonError(
             f"{listing} is no list of files in DVC's format ({error}); remove it and run `dvc fetch`"
         ) from None
@@ -72,6 +72,13 @@ def stored_files(out: Mapping[str, Any], cache: Path, workspace: Path | None) ->
             member,
             _locate(f"{out['path']}/{relpath}", member, cache, workspace / relpath if workspace else None),
         )
+
+
+def _md5_of(item: Mapping[str, Any], name: str) -> str:
+    md5 = item.get("md5")
+    if not is_md5(md5):
+        raise CanonError(f"{name} has no md5 in DVC's format ({md5!r}); run `dvc repro`, which records it anew")
+    return str(md5)
 
 
 def _locate(name: str, md5: str, cache: Path, workspace: Path | None) -> Path:
