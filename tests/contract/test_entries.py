@@ -16,7 +16,7 @@ from dvc.repo import Repo
 from dvc.stage.cache import _get_cache_hash
 from dvc.stage.serialize import to_single_stage_lockfile
 from dvc_data.hashfile.build import IgnoreInCollectedDirError
-from hypothesis import HealthCheck, Phase, event, given, note, settings
+from hypothesis import HealthCheck, Phase, event, example, given, note, settings
 
 from canon.dvc.entries import build_entry, from_absolute, hash_deps, load_entry_here, load_stage_params
 from canon.dvc.lockfile import format_lockfile, load_lockfile
@@ -108,15 +108,47 @@ def over_random_projects(examples: int) -> settings:
     return settings(max_examples=examples, deadline=None, phases=phases, suppress_health_check=[HealthCheck.too_slow])
 
 
+# What chance finds too rarely: the order of params files, a path that stands twice, tuples, empty files, links to folders.
+SPECIAL = Generated(
+    files={
+        "p.py": (
+            b"a = ({'size': 1}, 2)\nclass C:\n    def __init__(self):\n        b = 1\n        self.c = 2\n",
+            False,
+        ),
+        "a.json": (b"{}", False),
+        "params.yaml": (b"lr: 0.1\ntrain: {size: 2}\n", False),
+        "z.toml": (b"a = 1", False),
+        "out": (b"1", True),
+        "metric": (b"2", False),
+        "data/sub/file": (b"3", False),
+    },
+    folders=["data/empty"],
+    links={"data/linked": "sub", "data/file": "sub/file"},
+    document={
+        "stages": {
+            "one": {
+                "cmd": ["a", "b"],
+                "deps": ["data", "p.py", "./data/file"],
+                "params": [{"p.py": None}, {"a.json": None}, "train", {"./p.py": ["C.c"]}, "lr", {"z.toml": ["a"]}],
+                "outs": [{"out": {"push": False}}, "out", {"out": {"desc": "d"}}],
+                "metrics": [{"metric": {"cache": False}}],
+            }
+        }
+    },
+    names=["one"],
+)
+
+
 @given(case=generated())
-@over_random_projects(150)
+@example(case=SPECIAL)
+@over_random_projects(120)
 def test_entries_keys_and_files_equal_those_of_dvc_over_random_stages(project: Project, case: Generated) -> None:
     check_project(project, case)
 
 
 @pytest.mark.soak
 @given(case=generated())
-@over_random_projects(3000)
+@over_random_projects(1500)
 def test_entries_keys_and_files_equal_those_of_dvc_over_many_random_stages(project: Project, case: Generated) -> None:
     check_project(project, case)
 

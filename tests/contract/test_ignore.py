@@ -21,7 +21,7 @@ FOLDERS = ("", "a", "b", "a/b", "a/b/a", "é")
 @given(
     files=st.dictionaries(st.sampled_from(FOLDERS), PATTERNS.map("\n".join), max_size=4),
     # All folders that are there have to be among them: DVC looks for other projects only in the names that it is given.
-    names=st.lists(st.one_of(NAMES, st.sampled_from([".git", ".dvc", "file.a"])), max_size=3).map(
+    names=st.lists(st.one_of(NAMES, st.sampled_from([".git", ".dvc", "file.a", "#", "!a"])), max_size=3).map(
         lambda names: ["a", "b", "é", *names]
     ),
     projects=st.lists(st.sampled_from(["b", "a/b"]), max_size=1),

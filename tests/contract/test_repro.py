@@ -91,7 +91,7 @@ def test_keys_follow_from_the_parents_entries_without_their_data(pipeline: Path,
     with pytest.raises(CanonError, match=r"hash of dep `\.\./data/out` of stage `train` is not known"):
         build_entry(stages["train"], {}, load_stage_params(pipeline, stages["train"]))
     with pytest.raises(CanonError, match=r"values of `\.\./params\.yaml` for stage `train` are not known"):
-        build_entry(stages["train"], known, {"params.yaml": {}})
+        build_entry(stages["train"], known, {"../params.yaml": {}})
 
 
 def test_dvc_takes_a_lock_written_without_it_for_its_own(pipeline: Path, run: Run) -> None:

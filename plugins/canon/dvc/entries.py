@@ -23,7 +23,7 @@ from canon.model.stage import DEFAULT_PARAMS_FILE, Stage
 Hashes = Mapping[str, Hash]
 """Path from the repository's root → its hash."""
 Params = Mapping[str, Mapping[str, Any]]
-"""Params file, from the repository's root → key → value."""
+"""Params file, as the stage writes it → key → value. One file may be written in two ways, with other keys."""
 
 
 def build_entry(stage: Stage, deps: Hashes, params: Params, outs: Hashes | None = None) -> dict[str, Any]:
@@ -97,10 +97,10 @@ def hash_outs(root: Path, stage: Stage, rules: IgnoreRules | None = None) -> dic
 def load_stage_params(root: Path, stage: Stage) -> dict[str, dict[str, Any]]:
     """Return the values of a stage's params as they stand in a checkout. Raises CanonError for a file or key that is missing."""
     values: dict[str, dict[str, Any]] = {}
-    for file, keys in stage.param_paths:
+    for (file, keys), (place, _) in zip(stage.params, stage.param_paths, strict=True):
         if is_url(file):
             raise CanonError(f"stage `{stage.name}`: the params file {file} is not in the repository; copy it there")
-        values.setdefault(file, {}).update(tracked_values(load_params(root / file), keys, file))
+        values[file] = tracked_values(load_params(root / place), keys, place)
     return values
 
 
@@ -150,7 +150,7 @@ def _params(stage: Stage, params: Params) -> dict[str, dict[str, Any]]:
     """Values by file, ``params.yaml`` first, then the files by path, keys sorted."""
     values: dict[str, dict[str, Any]] = {}
     for file, keys in sorted(stage.params, key=lambda item: item[0]):
-        given = params.get(stage.from_root(file))
+        given = params.get(file)
         if given is None or not set(keys) <= set(given):
             raise CanonError(f"the values of `{file}` for stage `{stage.name}` are not known; give all its keys")
         # DVC sorts the files as they are written, and names them from the working folder

@@ -41,10 +41,8 @@ def format_lockfile(entries: Mapping[str, Mapping[str, Any]]) -> str:
     """
     from ruamel.yaml import YAML
 
-    yaml = YAML()
-    yaml.default_flow_style = False
     stream = io.StringIO()
-    yaml.dump({"schema": SCHEMA, "stages": dict(entries)}, stream)
+    YAML().dump({"schema": SCHEMA, "stages": dict(entries)}, stream)
     return stream.getvalue()
 
 
