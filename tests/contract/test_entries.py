@@ -108,14 +108,14 @@ def over_random_projects(examples: int) -> settings:
     return settings(max_examples=examples, deadline=None, phases=phases, suppress_health_check=[HealthCheck.too_slow])
 
 
-# What chance finds too rarely: the order of params files, a path that stands twice, tuples, empty files, links to folders.
+# What chance finds too rarely: the order of params files, a path that stands twice, tuples, links to folders.
 SPECIAL = Generated(
     files={
         "p.py": (
             b"a = ({'size': 1}, 2)\nclass C:\n    def __init__(self):\n        b = 1\n        self.c = 2\n",
             False,
         ),
-        "a.json": (b"{}", False),
+        "a.json": (b'{"k": 1}', False),
         "params.yaml": (b"lr: 0.1\ntrain: {size: 2}\n", False),
         "z.toml": (b"a = 1", False),
         "out": (b"1", True),
