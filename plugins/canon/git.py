@@ -343,8 +343,17 @@ def _store_paths(root: Path) -> tuple[str, ...]:
 
 
 def commits_since(root: Path, base: str | None) -> tuple[str, ...]:
-    """Commits of branches and experiments that are not behind ``base``, newest first, at most 1,000."""
-    arguments = ["rev-list", f"--max-count={MAX_CANDIDATES}", "HEAD", "--branches", "--glob=refs/exps"]
+    """Commits of branches and experiments that are not behind ``base``, newest first, at most 1,000.
+
+    Experiments lie under the two digits of their baseline; beside them DVC keeps stashes, which go away.
+    """
+    arguments = [
+        "rev-list",
+        f"--max-count={MAX_CANDIDATES}",
+        "HEAD",
+        "--branches",
+        "--glob=refs/exps/[0-9a-f][0-9a-f]/*",
+    ]
     known = base and _try_git(root, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}")
     if known:
         arguments.append(f"^{known}")

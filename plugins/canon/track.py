@@ -1,44 +1,31 @@
-"""Tracking: the result of a pipeline is written, logged, logged again where it is missing, and given its commit."""
+"""`canon track`: the result of what has just run is written and logged, or kept until its store takes it."""
 
 from __future__ import annotations
 
 import os
-import posixpath
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from canon.dvc.lockfile import load_lockfile
 from canon.dvc.objects import cache_folder
 from canon.dvc.track_stage import definition_hash, result_path
 from canon.git import (
     SourceState,
     clean_urls,
-    commit_source_tree,
-    commit_text,
-    commits_since,
-    head_commit,
     load_source_state,
-    remote_url,
     store_root,
 )
 from canon.mlflow.record import Origin, RunRecord
-from canon.model.declaration import TRACK
 from canon.model.errors import CanonError, StoreUnavailableError
-from canon.model.pins import Pins, load_pins
-from canon.model.project import SETTINGS_FILE, Pipeline, Project, find_root, load_declaration, pins_file_of
-from canon.model.result import Result, data_inputs, format_result, result_from_text
+from canon.model.project import Pipeline, Project
+from canon.model.result import Result, format_result
 from canon.output.files import write_bytes
 from canon.profiles import applied_profile
 from canon.results import (
     Lock,
-    check_newest,
-    collect_pins,
     collect_result,
     declared_stages,
     load_lock,
-    load_result_of_lock,
-    lock_path,
     record_of,
 )
 
@@ -60,15 +47,18 @@ class Tracked:
     metrics: Mapping[str, float]
 
 
-def project_home(root: Path, environ: Mapping[str, str] = os.environ) -> Path:
-    """The checkout that a workspace belongs to: DVC's temporary copies name it by DVC_ROOT, a worktree by Git.
+def own_checkout(root: Path, environ: Mapping[str, str] = os.environ) -> Path:
+    """The checkout that a workspace is a temporary copy of (DVC names it by DVC_ROOT), else the workspace itself.
 
     DVC_ROOT is believed only when the workspace lies inside it.
     """
     named = environ.get("DVC_ROOT")
-    if named and root.resolve().is_relative_to(Path(named).resolve()):
-        return store_root(Path(named).resolve())
-    return store_root(root)
+    return Path(named).resolve() if named and root.resolve().is_relative_to(Path(named).resolve()) else root
+
+
+def project_home(root: Path, environ: Mapping[str, str] = os.environ) -> Path:
+    """The checkout that holds a workspace's store: of a temporary copy and of a worktree, the main one."""
+    return store_root(own_checkout(root, environ))
 
 
 def tracking_store(project: Project, profile: str) -> tuple[str, Path]:
@@ -132,9 +122,8 @@ def log_result(project: Project, pipeline: Pipeline, result: Result, lock: Lock,
     """Log the workspace's result with the state of its checkout; spool it where the store does not answer."""
     root = project.root
     profile = applied_profile(project)
-    home = project_home(root)
     if (root / ".git").exists():
-        state = load_source_state(root, _made_paths(project, pipeline), names_from=home)
+        state = load_source_state(root, _made_paths(project, pipeline), names_from=own_checkout(root))
     else:
         state = SourceState(
             commit=None,
@@ -166,11 +155,13 @@ def send(project: Project, profile: str, record: RunRecord, say: Say) -> Tracked
         spool_record(record, folder)
         say(f"canon: {clean_urls(str(error))}")
         say(
-            f"canon: the result {record.result[:8]} is kept in {folder}; it is sent by the next `canon log` or `canon track`"
+            f"canon: the result {record.result[:8]} is kept in {folder}; the next `canon log --spooled` or `canon track` sends it"
         )
         return Tracked(
             record.experiment, record.result, None, created=False, spooled=True, url=None, metrics=record.metrics
         )
+    if logged.named:
+        say(f"canon: the row of {record.result[:8]} names its commit now")
     return Tracked(
         record.experiment,
         record.result,
@@ -182,198 +173,17 @@ def send(project: Project, profile: str, record: RunRecord, say: Say) -> Tracked
     )
 
 
-def send_spooled(project: Project, say: Say) -> int:
-    """Send what an earlier command could not; return how many rows arrived."""
+def send_spooled(project: Project, say: Say) -> tuple[int, int]:
+    """Send what an earlier command could not, each to its profile's store; return how many rows arrived, how many wait."""
     from canon.mlflow.spool import send_spooled as send_all
 
-    profile = applied_profile(project)
     folder = project_home(project.root) / SPOOL
     if not folder.is_dir():
-        return 0
-    uri, home = tracking_store(project, profile)
-    report = send_all(folder, uri, home)
+        return 0, 0
+    default = project.settings.default_profile
+    report = send_all(folder, lambda record: tracking_store(project, record.tags.get("canon.profile", default)))
     for problem in report.problems:
         say(f"canon: {clean_urls(problem)}")
     if report.sent:
         say(f"canon: {report.sent} spooled {'result was' if report.sent == 1 else 'results were'} sent")
-    return int(report.sent)
-
-
-def log_workspace(
-    project: Project, pipelines: Iterable[Pipeline], say: Say, *, skip_unfinished: bool = False
-) -> Iterator[Tracked]:
-    """Log what dvc.lock holds now, where its row is missing. ``skip_unfinished``: pipelines without a result are named only."""
-    cache = cache_folder(project.root)
-    for pipeline in pipelines:
-        if skip_unfinished and not _has_result(project.root, pipeline):
-            say(f"canon: {pipeline.name} has no result yet")
-            continue
-        lock = load_lock(project.root, pipeline)
-        result = _workspace_result(project, pipeline, lock, cache)
-        yield log_result(project, pipeline, result, lock, cache, say)
-
-
-def _has_result(root: Path, pipeline: Pipeline) -> bool:
-    return (root / lock_path(pipeline)).exists() and (
-        not pipeline.declaration.track or TRACK in load_lock(root, pipeline).entries
-    )
-
-
-def _workspace_result(project: Project, pipeline: Pipeline, lock: Lock, cache: Path) -> Result:
-    if not pipeline.declaration.track:
-        return collect_result(project, pipeline, cache)
-    content, _ = load_result_of_lock(pipeline, lock, cache, project.root)
-    result = result_from_text(content, result_path(pipeline.name))
-    check_newest(pipeline, lock, result)
-    return result
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """A commit's declared state, read without a checkout."""
-
-    commit: str
-    project: Project
-    locks: Mapping[str, Lock]
-
-
-def load_revision(project: Project, commit: str) -> Revision:
-    """Read the project of a commit. The settings at hand stay: where to log is decided here and now."""
-    root = project.root
-    settings_text = commit_text(root, commit, SETTINGS_FILE)
-    if settings_text is None or "tool.canon" not in settings_text:
-        raise CanonError(f"the commit {commit[:12]} has no {SETTINGS_FILE} with [tool.canon]")
-    pipelines: list[Pipeline] = []
-    locks: dict[str, Lock] = {}
-    for pipeline in project.pipelines:
-        text = commit_text(root, commit, pipeline.file)
-        if text is None:
-            continue
-        declaration, raw = load_declaration(text, pipeline.file, project.settings)
-        pins_text = commit_text(root, commit, pins_file_of(declaration.name))
-        then = Pipeline(
-            file=pipeline.file,
-            declaration=declaration,
-            raw=raw,
-            pins=Pins() if pins_text is None else load_pins(pins_text, pipeline.pins_file),
-        )
-        pipelines.append(then)
-        path = lock_path(then)
-        lock_text = commit_text(root, commit, path)
-        if lock_text is not None:
-            locks[then.name] = Lock(path=path, text=lock_text, entries=load_lockfile(lock_text, path))
-    return Revision(commit=commit, project=replace(project, pipelines=tuple(pipelines)), locks=locks)
-
-
-def log_revision(project: Project, commit: str, say: Say, names: Iterable[str] = ()) -> Iterator[Tracked]:
-    """Log the results of a commit where their rows are missing; data that is not here is fetched by DVC."""
-    revision = load_revision(project, commit)
-    cache = cache_folder(project.root)
-    wanted = set(names)
-    found = False
-    for pipeline in revision.project.pipelines:
-        lock = revision.locks.get(pipeline.name)
-        if lock is None or TRACK not in lock.entries or (wanted and pipeline.name not in wanted):
-            continue
-        found = True
-        yield _log_then(revision, pipeline, lock, cache, say)
-    if not found:
-        raise CanonError(f"the commit {commit[:12]} holds no result: no dvc.lock there has a stage `{TRACK}`")
-
-
-def _log_then(revision: Revision, pipeline: Pipeline, lock: Lock, cache: Path, say: Say) -> Tracked:
-    project, commit = revision.project, revision.commit
-    state = SourceState(
-        commit=commit,
-        branch=None,
-        url=remote_url(project.root),
-        tree=commit_source_tree(project.root, commit),
-        dirty=False,
-        patch=b"",
-    )
-    origin = origin_of(state, project.settings.default_profile, {})
-
-    def record() -> RunRecord:
-        content, _ = load_result_of_lock(pipeline, lock, cache, None)
-        result = result_from_text(content, f"{result_path(pipeline.name)} of {commit[:12]}")
-        return record_of(
-            project,
-            pipeline,
-            result,
-            replace(origin, profile=pipeline.pins.profile or project.settings.default_profile),
-            lock,
-            cache,
-            None,
-        )
-
-    try:
-        built = record()
-    except CanonError:
-        say(f"canon: fetching what {pipeline.name} of {commit[:12]} left in the remote")
-        _fetch(project.root, commit)
-        built = record()
-    return send(project, built.tags.get("canon.profile", project.settings.default_profile), built, say)
-
-
-def _fetch(root: Path, commit: str) -> None:
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo(str(root)) as repo:
-            repo.fetch(revs=[commit])
-    except DvcException as error:
-        raise CanonError(
-            f"DVC cannot fetch the data of {commit[:12]}: {clean_urls(str(error))}; is a remote configured, and were they pushed?"
-        ) from None
-
-
-def settle(project: Project, say: Say) -> int:
-    """Give dirty runs the commit that by now has their source tree; return how many got one."""
-    from canon.mlflow.log import assign_commits
-
-    uri, home = tracking_store(project, applied_profile(project))
-    root = project.root
-    if head_commit(root) is None:
-        return 0
-    trees: dict[str, str] = {}
-
-    def commit_of_tree(tree: str, base: str | None) -> str | None:
-        for commit in commits_since(root, base):
-            if commit not in trees:
-                trees[commit] = commit_source_tree(root, commit)
-            if trees[commit] == tree:
-                return commit
-        return None
-
-    count = 0
-    for pipeline in project.pipelines:
-        count += assign_commits(uri, home, pipeline.name, commit_of_tree)
-    if count:
-        say(f"canon: {count} {'row names its' if count == 1 else 'rows name their'} commit now")
-    return count
-
-
-def context_tags(cwd: Path, stage: str | None) -> dict[str, str]:
-    """Tags for a user's own fluent run: commit, and pipeline, stage and data hash where DVC runs a stage of one."""
-    root = find_root(cwd)
-    tags: dict[str, str] = {}
-    commit = head_commit(root)
-    if commit:
-        tags["mlflow.source.git.commit"] = commit
-    if not stage:
-        return tags
-    file, _, name = stage.rpartition(":")
-    from canon.model.project import load_project
-
-    project = load_project(root)
-    for pipeline in project.pipelines:
-        if posixpath.normpath(pipeline.declaration.dvc_file) == posixpath.normpath(file or "dvc.yaml"):
-            from canon.model.pins import data_hash
-
-            tags["canon.pipeline"] = pipeline.name
-            tags["canon.stage"] = name
-            tags["canon.data_hash"] = data_hash(
-                data_inputs(collect_pins(project, pipeline, declared_stages(project, pipeline)))
-            )
-    return tags
+    return report.sent, report.left

@@ -26,7 +26,6 @@ LONG = {
     "checks/commands.py": (330, "the options of the commands that start Python, as data"),
     "git.py": (360, "all that is asked of Git, one call a function"),
     "results.py": (350, "to be cut: what a result is made of, and what MLflow is told of it"),
-    "track.py": (440, "to be cut: the command that a stage runs, and `canon log`"),
 }
 
 

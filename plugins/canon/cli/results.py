@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,7 +36,7 @@ def track(
     if not tracked.spooled:
         send_spooled(project, say)
     if json_:
-        put_json(asdict(tracked))
+        put_json(as_json(tracked))
     else:
         put(format_tracked(tracked))
 
@@ -56,37 +56,44 @@ def log(
 ) -> None:
     """Log results where their rows are missing, give rows their commit once it exists, send what was spooled."""
     from canon.git import check_repository, resolve_revision
-    from canon.track import log_revision, log_workspace, send_spooled, settle
+    from canon.log import log_revision, log_workspace, settle
+    from canon.track import send_spooled
 
     project = load_project(find_root(Path.cwd()))
     names = pipeline or []
     chosen = [project.pipeline(name) for name in names] if names else list(project.pipelines)
-    check_repository(project.root)
+    if not spooled:  # sending what is kept needs no Git
+        check_repository(project.root)
+    commit = None if revision is None else resolve_revision(project.root, revision)
     tracked: list[Tracked] = []
-    sent = send_spooled(project, say)
-    if not spooled:
-        settled = settle(project, say)
-        if revision is not None:
-            tracked += log_revision(project, resolve_revision(project.root, revision), say, names)
+    sent, left = send_spooled(project, say)
+    settled = 0
+    try:
+        if not spooled:
+            settled = settle(project, say)
+            tracked += (
+                log_workspace(project, chosen, say, skip_unfinished=not names)
+                if commit is None
+                else log_revision(project, commit, say, names)
+            )
+    finally:  # what was logged before something failed is said
+        if json_:
+            put_json({"sent": sent, "left": left, "settled": settled, "results": [as_json(item) for item in tracked]})
         else:
-            tracked += log_workspace(project, chosen, say, skip_unfinished=not names)
-    else:
-        settled = 0
-    if json_:
-        put_json({"sent": sent, "settled": settled, "results": [asdict(item) for item in tracked]})
-    else:
-        _put_all(tracked, sent, spooled=spooled)
-    if any(item.spooled for item in tracked):
+            for item in tracked:
+                put(format_tracked(item))
+    if spooled and not sent and not left and not json_:
+        put("nothing was spooled")
+    if left or any(item.spooled for item in tracked):
         raise CanonError(
-            "the tracking server did not take every result; they are kept, and sent by the next `canon log`"
+            "the store did not take every result; what it did not take is kept, and sent by the next `canon log`"
         )
 
 
-def _put_all(tracked: Sequence[Tracked], sent: int, *, spooled: bool) -> None:
-    if spooled and not sent:
-        put("nothing was spooled")
-    for item in tracked:
-        put(format_tracked(item))
+def as_json(tracked: Tracked) -> dict[str, object]:
+    """What a script reads; JSON has no NaN and no infinity: they are texts."""
+    metrics = {key: value if math.isfinite(value) else str(value) for key, value in tracked.metrics.items()}
+    return {**asdict(tracked), "metrics": metrics}
 
 
 def format_tracked(tracked: Tracked) -> str:

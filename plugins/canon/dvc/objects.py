@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from canon.dvc.hashes import hash_file, is_md5
-from canon.model.errors import CanonError
+from canon.model.errors import CanonError, DataMissingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,14 @@ def cache_root(root: Path) -> Path:
 
     try:
         repo = Repo(str(root))
+        with repo:
+            return Path(repo.cache.local_cache_dir)
     except DvcException as error:
         raise CanonError(f"{root} is no DVC repository ({error}); run `dvc init` there") from None
-    with repo:
-        return Path(repo.cache.local_cache_dir)
+    except (sqlite3.Error, OSError) as error:
+        raise CanonError(
+            f"DVC cannot open its own state for {root} ({error}); is the disk full, or read-only?"
+        ) from None
 
 
 def object_path(cache: Path, md5: str) -> Path:
@@ -47,7 +52,8 @@ def object_path(cache: Path, md5: str) -> Path:
 def stored_files(out: Mapping[str, Any], cache: Path, workspace: Path | None) -> Iterator[StoredFile]:
     """Yield every file of an out of a lock entry; ``workspace`` is where the out lies in the checkout, if it is to be used.
 
-    Raises CanonError for an out without an md5, and for a file that is neither in the cache nor, unchanged, in the workspace.
+    Raises CanonError for an out without an md5, DataMissingError for a file that is neither in the cache nor, unchanged, in the
+    workspace.
     """
     md5 = _md5_of(out, str(out["path"]))
     if not md5.endswith(".dir"):
@@ -87,4 +93,4 @@ def _locate(name: str, md5: str, cache: Path, workspace: Path | None) -> Path:
         return path
     if workspace is not None and workspace.is_file() and hash_file(workspace) == md5:
         return workspace
-    raise CanonError(f"{name} (md5 {md5[:12]}) is not in DVC's cache at {cache}; run `dvc fetch`, or `dvc repro`")
+    raise DataMissingError(f"{name} (md5 {md5[:12]}) is not in DVC's cache at {cache}; run `dvc fetch`, or `dvc repro`")

@@ -5,6 +5,7 @@ MLflow asks it for every run that fluent code starts, in a notebook or in a stag
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -26,10 +27,12 @@ class CanonContextProvider(RunContextProvider):
         return True
 
     def tags(self) -> dict[str, str]:
-        """The tags; none where anything is wrong with the project."""
-        from canon.track import context_tags
+        """The tags; what a broken project does not tell is left out."""
+        from canon.context import pipeline_tags, source_tags
 
-        try:
-            return context_tags(Path.cwd(), os.environ.get("DVC_STAGE"))
-        except Exception:  # noqa: BLE001  a user's run must not fail because of a tag
-            return {}
+        found: dict[str, str] = {}
+        with contextlib.suppress(Exception):  # a user's run must not fail because of a tag
+            found |= source_tags(Path.cwd())
+        with contextlib.suppress(Exception):
+            found |= pipeline_tags(Path.cwd(), os.environ.get("DVC_STAGE"))
+        return found

@@ -7,38 +7,53 @@ again, the oldest run wins and a loser deletes its own. What a killed process le
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from canon.mlflow.record import TAG_COMMIT, TAG_DIRTY, TAG_RESULT, TAG_TREE, DatasetRecord, ModelRecord, RunRecord
-from canon.mlflow.store import explained, open_client, sqlite_file, store_lock
-from canon.model.errors import CanonError
+from canon.mlflow.artifacts import staged
+from canon.mlflow.models import log_model, own_models, own_versions, register_model
+from canon.mlflow.record import (
+    NOT_COMMITTED,
+    TAG_COMMIT,
+    TAG_DIRTY,
+    TAG_RESULT,
+    TAG_TREE,
+    DatasetRecord,
+    RunRecord,
+)
+from canon.mlflow.store import clean, explained, open_client, sqlite_file, store_lock
+from canon.model.errors import StoreRefusedError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-PARAMS_A_BATCH, METRICS_A_BATCH = 100, 1000
+FINISHED = "FINISHED"
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""MLflow's own page for training: without it the page asks, and shows what is for language models."""
+PARAMS_A_BATCH, METRICS_A_BATCH, BYTES_A_BATCH = 100, 1000, 800_000
 MAX_DIGEST = 36
 """Longest digest of a dataset that MLflow keeps; the whole one stands in the dataset's profile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """The run of a result; ``created`` is False when it was complete already. ``url``: its page, on a server."""
+    """The run of a result; ``created`` is False when it was complete already. ``url``: its page, on a server.
+
+    ``named``: it was dirty, and has its commit now.
+    """
 
     run_id: str
     created: bool
+    named: bool
     url: str | None
 
 
 def log_record(record: RunRecord, uri: str, root: Path) -> Logged:
-    """Log a record where it is missing, or finish it where it is incomplete.
+    """Log a record where it is missing, finish it where it is incomplete, and name its commit where it was dirty.
 
     ``root`` is the folder of a local store. Raises StoreUnavailableError when the store does not answer or refuses.
     """
@@ -46,34 +61,65 @@ def log_record(record: RunRecord, uri: str, root: Path) -> Logged:
         client = open_client(uri)
         experiment = _experiment(client, record.experiment, uri)
         run = _find(client, experiment, record.result)
-        if run is not None and run.info.status == "FINISHED":
-            return Logged(run.info.run_id, created=False, url=_url(uri, experiment, run.info.run_id))
         if run is None:
             created = client.create_run(experiment, tags=dict(record.tags), run_name=record.run_name)
             run = _find(client, experiment, record.result) or created
             if run.info.run_id != created.info.run_id:
-                client.delete_run(created.info.run_id)
-                if run.info.status == "FINISHED":
-                    return Logged(run.info.run_id, created=False, url=_url(uri, experiment, run.info.run_id))
-        _fill(client, run, experiment, record)
-        client.set_terminated(run.info.run_id, "FINISHED")
-        return Logged(run.info.run_id, created=True, url=_url(uri, experiment, run.info.run_id))
+                _discard(client, experiment, created)
+        _discard_twins(client, experiment, run, record.result)
+        filled = False
+        while run.info.status != FINISHED and not filled:
+            models = _fill(client, run, experiment, record)
+            first = _find(client, experiment, record.result) or run
+            filled = first.info.run_id == run.info.run_id
+            if filled:
+                for name, model_id in models.items():
+                    register_model(client, name, model_id, run.info.run_id, record)
+                client.set_terminated(run.info.run_id, FINISHED)
+            else:  # another machine made it at the same moment
+                _discard(client, experiment, run)
+                run = first
+        named = not filled and _name_commit(client, run, record)
+        return Logged(run.info.run_id, created=filled, named=named, url=_url(uri, experiment, run.info.run_id))
+
+
+def _discard(client: MlflowClient, experiment: str, run: Run) -> None:
+    for model in own_models(client, experiment, run.info.run_id):
+        client.delete_logged_model(model.model_id)
+    client.delete_run(run.info.run_id)
+
+
+def _discard_twins(client: MlflowClient, experiment: str, run: Run, result: str) -> None:
+    """Delete what MLflow made of one request that was sent twice because its answer was lost: the time is the same."""
+    for twin in _runs(client, experiment, result):
+        same = twin.info.start_time == run.info.start_time and twin.info.run_id != run.info.run_id
+        if same and twin.info.status != FINISHED:
+            _discard(client, experiment, twin)
+
+
+def _name_commit(client: MlflowClient, run: Run, record: RunRecord) -> bool:
+    """Give a row that was made from a dirty tree the commit that the same result has now been found in."""
+    commit = record.tags.get(TAG_COMMIT)
+    if commit is None or run.data.tags.get(TAG_DIRTY) != "true" or record.tags.get(TAG_DIRTY) != "false":
+        return False
+    if TAG_TREE in record.tags:
+        client.set_tag(run.info.run_id, TAG_TREE, record.tags[TAG_TREE])
+    _set_commit(client, run, commit)
+    return True
 
 
 def _url(uri: str, experiment: str, run_id: str) -> str | None:
-    from canon.mlflow.store import clean
-
     return f"{clean(uri).rstrip('/')}/#/experiments/{experiment}/runs/{run_id}" if uri.startswith("http") else None
 
 
 def _experiment(client: MlflowClient, name: str, uri: str) -> str:
-    """Id of the experiment, made where it is missing. Raises CanonError for one that was deleted."""
+    """Id of the experiment, made where it is missing. Raises StoreRefusedError for one that was deleted."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
     if found is not None:
         if found.lifecycle_stage == "deleted":
-            raise CanonError(
+            raise StoreRefusedError(
                 f"the MLflow experiment `{name}` was deleted; bring it back with `mlflow experiments restore -x {found.experiment_id}`"
             )
         return str(found.experiment_id)
@@ -81,7 +127,7 @@ def _experiment(client: MlflowClient, name: str, uri: str) -> str:
     # Without a location of its own, artifacts would go to ./mlruns of the folder that a command happens to run in.
     location = (file.parent.absolute() / "mlartifacts" / name).as_uri() if file is not None else None
     try:
-        return str(client.create_experiment(name, artifact_location=location))
+        return str(client.create_experiment(name, artifact_location=location, tags=KIND))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -92,59 +138,59 @@ def _experiment(client: MlflowClient, name: str, uri: str) -> str:
 
 
 def _find(client: MlflowClient, experiment: str, result: str) -> Run | None:
-    """The oldest run of a result, deleted ones left out."""
-    runs = client.search_runs([experiment], filter_string=f"tags.`{TAG_RESULT}` = '{result}'", max_results=100)
-    return min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+    """The run of a result: a finished one, else the oldest; deleted ones are left out."""
+    return min(
+        _runs(client, experiment, result),
+        key=lambda run: (run.info.status != FINISHED, run.info.start_time, run.info.run_id),
+        default=None,
+    )
 
 
-def _fill(client: MlflowClient, run: Run, experiment: str, record: RunRecord) -> None:
+def _runs(client: MlflowClient, experiment: str, result: str) -> list[Run]:
+    return list(client.search_runs([experiment], filter_string=f"tags.`{TAG_RESULT}` = '{result}'", max_results=100))
+
+
+def _fill(client: MlflowClient, run: Run, experiment: str, record: RunRecord) -> Mapping[str, str]:
+    """Log what the run has not yet; return the name to register → id of the model to register."""
     from mlflow.entities import Metric, Param
 
     run_id = run.info.run_id
-    params = [Param(key, value) for key, value in record.params.items() if key not in run.data.params]
-    for start in range(0, len(params), PARAMS_A_BATCH):
-        client.log_batch(run_id, params=params[start : start + PARAMS_A_BATCH])
-    metrics = [
-        Metric(key, value, run.info.start_time, 0)
-        for key, value in record.metrics.items()
-        if key not in run.data.metrics
-    ]
-    for start in range(0, len(metrics), METRICS_A_BATCH):
-        client.log_batch(run_id, metrics=metrics[start : start + METRICS_A_BATCH])
+    for params in _batches([(key, value) for key, value in record.params.items() if key not in run.data.params]):
+        client.log_batch(run_id, params=[Param(key, value) for key, value in params])
     if run.inputs is None or not run.inputs.dataset_inputs:
         _log_datasets(client, run_id, record.datasets)
-    with _staged({**record.files}, record.texts) as folder:
+    with staged(record.files, record.texts) as folder:
         client.log_artifacts(run_id, str(folder))
     done = {output.model_id for output in getattr(run.outputs, "model_outputs", None) or ()}
-    for model in record.models:
-        _log_model(client, run, experiment, model, record, done)
+    ids = {model.name: log_model(client, run, experiment, model, record, done) for model in record.models}
+    models = [model_id for model_id in ids.values() if model_id]
+    # With one model, its page shows the metrics, too; with several, nothing says which one they are of.
+    owner = models[0] if len(models) == 1 else None
+    metrics = [Metric(key, value, run.info.start_time, 0, model_id=owner)
+               for key, value in record.metrics.items() if key not in run.data.metrics]  # fmt: skip
+    for start in range(0, len(metrics), METRICS_A_BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + METRICS_A_BATCH])
+    return {model.name: model_id for model in record.models if model.register and (model_id := ids[model.name])}
 
 
-class _staged:  # noqa: N801  a context manager, used as a function
-    """A folder with files under the names that they are logged under; on disk they may be named by their hashes."""
+def _batches(params: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    """Params in parts that MLflow takes at once: 100, and 1 MB of JSON."""
+    batch: list[tuple[str, str]] = []
+    size = 0
+    for key, value in params:
+        length = len(json.dumps([key, value]))
+        if batch and (len(batch) == PARAMS_A_BATCH or size + length > BYTES_A_BATCH):
+            yield batch
+            batch, size = [], 0
+        batch.append((key, value))
+        size += length
+    if batch:
+        yield batch
 
-    def __init__(self, files: Mapping[str, Path], texts: Mapping[str, bytes] | None = None) -> None:
-        self.files, self.texts = files, texts or {}
 
-    def __enter__(self) -> Path:
-        self.folder = Path(tempfile.mkdtemp(prefix="canon-log-"))
-        for name, source in self.files.items():
-            path = self.folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not source.is_file():
-                raise CanonError(f"{source} is gone, which {name} would be logged from; run `dvc fetch`")
-            try:
-                os.link(source, path)  # no bytes are copied where both lie on one file system
-            except OSError:
-                shutil.copyfile(source, path)
-        for name, content in self.texts.items():
-            path = self.folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        return self.folder
-
-    def __exit__(self, *error: object) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+def _source_type(uri: str) -> str:
+    scheme = uri.partition("://")[0] if "://" in uri else ""
+    return {"s3": "s3", "http": "http", "https": "http"}.get(scheme, "local")
 
 
 def _log_datasets(client: MlflowClient, run_id: str, datasets: Iterable[DatasetRecord]) -> None:
@@ -155,12 +201,8 @@ def _log_datasets(client: MlflowClient, run_id: str, datasets: Iterable[DatasetR
             Dataset(
                 name=dataset.name,
                 digest=dataset.digest[:MAX_DIGEST],
-                source_type="s3"
-                if dataset.uri.startswith("s3://")
-                else "http"
-                if dataset.uri.startswith("http")
-                else "local",
-                source=json.dumps({"uri": dataset.uri}),
+                source_type=_source_type(dataset.uri),
+                source=json.dumps({"url" if _source_type(dataset.uri) == "http" else "uri": clean(dataset.uri)}),
                 profile=json.dumps(
                     {
                         "digest": dataset.digest,
@@ -177,60 +219,14 @@ def _log_datasets(client: MlflowClient, run_id: str, datasets: Iterable[DatasetR
         client.log_inputs(run_id, datasets=inputs)
 
 
-def _log_model(
-    client: MlflowClient, run: Run, experiment: str, model: ModelRecord, record: RunRecord, done: set[str]
-) -> None:
-    run_id = run.info.run_id
-    if "MLmodel" not in model.files:  # not in MLflow's format: kept as it is
-        with _staged({f"models/{model.name}/{path}": source for path, source in model.files.items()}) as folder:
-            client.log_artifacts(run_id, str(folder))
-        return
-    from mlflow.entities import LoggedModelOutput
-
-    model_id = _own_model(client, experiment, run_id, model.name)
-    if model_id is None:
-        model_id = client.create_logged_model(
-            experiment,
-            name=model.name,
-            source_run_id=run_id,
-            tags={TAG_RESULT: record.result},
-            params=dict(record.params) or None,
-            model_type="pyfunc",
-        ).model_id
-    state = client.get_logged_model(model_id)
-    if str(state.status) != "READY":
-        with _staged(model.files) as folder:
-            client.log_model_artifacts(model_id, str(folder))
-        client.finalize_logged_model(model_id, "READY")
-    if model_id not in done:
-        client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
-    if model.register:
-        _register(client, model.name, model_id, run_id, record)
-
-
-def _own_model(client: MlflowClient, experiment: str, run_id: str, name: str) -> str | None:
-    found = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}'")
-    return next((str(item.model_id) for item in found if item.name == name), None)
-
-
-def _register(client: MlflowClient, name: str, model_id: str, run_id: str, record: RunRecord) -> None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    if any(version.run_id == run_id for version in client.search_model_versions(f"name = '{name}'")):
-        return
-    kept = (TAG_RESULT, TAG_COMMIT, "canon.data_hash")
-    client.create_model_version(
-        name,
-        source=f"models:/{model_id}",
-        run_id=run_id,
-        model_id=model_id,
-        tags={key: record.tags[key] for key in kept if key in record.tags},
-    )
+def _set_commit(client: MlflowClient, run: Run, commit: str) -> None:
+    """Write a run's commit, on the versions of its models too; it is not dirty any more."""
+    note = _committed(run.data.tags.get("mlflow.note.content", ""), commit)
+    for key, value in {TAG_COMMIT: commit, TAG_DIRTY: "false", "mlflow.note.content": note}.items():
+        client.set_tag(run.info.run_id, key, value)
+    for version in own_versions(client, run.info.run_id):
+        for key, value in {TAG_COMMIT: commit, TAG_DIRTY: "false"}.items():
+            client.set_model_version_tag(version.name, version.version, key, value)
 
 
 def assign_commits(
@@ -256,13 +252,7 @@ def assign_commits(
             tree = run.data.tags.get(TAG_TREE)
             commit = commit_of_tree(tree, run.data.tags.get(TAG_COMMIT)) if tree else None
             if commit:
-                client.set_tag(run.info.run_id, TAG_COMMIT, commit)
-                client.set_tag(run.info.run_id, TAG_DIRTY, "false")
-                client.set_tag(
-                    run.info.run_id,
-                    "mlflow.note.content",
-                    _committed(run.data.tags.get("mlflow.note.content", ""), commit),
-                )
+                _set_commit(client, run, commit)
                 count += 1
     return count
 
@@ -272,8 +262,8 @@ def _committed(note: str, commit: str) -> str:
     lines: list[str] = []
     for line in note.splitlines():
         if line.startswith("    ") and "dvc repro" in line:
-            again = line.strip().split("git apply canon.patch && ")[-1]
+            again = re.sub(r"^ +(git checkout \S+ && )?(git apply canon\.patch && )?", "", line)
             lines.append(f"    git checkout {commit[:12]} && {again}")
-        elif not line.startswith("The code was not committed when this ran"):
+        elif not line.startswith(NOT_COMMITTED):
             lines.append(line)
     return "\n".join(lines)

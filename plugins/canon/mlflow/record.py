@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from canon.model.result import Result
 
 MAX_PARAM = 6000
 """Longest value of a param that MLflow keeps, in characters."""
 MAX_TAG = 5000
+MAX_KEY = 250
+MAX_CELL = 300
+"""Longest command in the description, in characters."""
+NOT_COMMITTED = "The code was not committed when this ran"
 TAG_RESULT = "canon.result"
 TAG_TREE = "canon.tree"
 TAG_DIRTY = "canon.dirty"
 TAG_COMMIT = "mlflow.source.git.commit"
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,23 +167,46 @@ def build_tags(result: Result, origin: Origin, description: str, again: str) -> 
 
 
 def format_note(result: Result, origin: Origin, description: str, again: str) -> str:
-    """The run's description in Markdown: what was run, on which data, and how to run it again."""
-    lines = [description.strip(), ""] if description.strip() else []
-    lines += ["| stage | command |", "|---|---|"]
-    for name, entry in result.entries.items():
-        command = entry["cmd"]
-        text = " && ".join(command) if isinstance(command, list) else str(command)
-        lines.append(f"| {_cell(name)} | `{_cell(text)}` |")
-    lines += ["", "| data | bytes | content |", "|---|---|---|"]
-    for name, pin in sorted(result.pins.items()):
-        lines.append(f"| {_cell(name)} | {pin.get('size', '')} | `{str(pin.get('sha256') or pin['md5'])[:12]}` |")
+    """The run's description in Markdown: what was run, on which data, and how to run it again.
+
+    Tables that would not fit into a tag end early, and say so.
+    """
+    lines = [description.strip()[: MAX_TAG // 4], ""] if description.strip() else []
     before = f"git checkout {origin.commit[:12]} && " if origin.commit else ""
-    if origin.dirty:
+    if origin.patch:
         before += "git apply canon.patch && "
-    lines += ["", "Run it again:", "", f"    {before}{again}", ""]
+    lines += ["Run it again:", "", f"    {before}{again}", ""]
     if origin.dirty:
-        lines.append("The code was not committed when this ran; the changes are in the artifact `canon.patch`.")
+        kept = "the changes are in the artifact `canon.patch`" if origin.patch else "and its changes are not recorded"
+        lines += [f"{NOT_COMMITTED}{';' if origin.patch else ','} {kept}.", ""]
+    stages = [f"| {_cell(name)} | `{_cell(_command(entry))}` |" for name, entry in result.entries.items()]
+    data = [
+        f"| {_cell(name)} | {pin.get('size', '')} | `{str(pin.get('sha256') or pin['md5'])[:12]}` |"
+        for name, pin in sorted(result.pins.items())
+    ]
+    room = MAX_TAG - sum(len(line) + 1 for line in lines)
+    if data:
+        lines += [*_table(["| data | bytes | content |", "|---|---|---|"], data, room // 3), ""]
+    room = MAX_TAG - sum(len(line) + 1 for line in lines)
+    lines += _table(["| stage | command |", "|---|---|"], stages, room)
     return "\n".join(lines)
+
+
+def _command(entry: Mapping[str, Any]) -> str:
+    command = entry["cmd"]
+    text = " && ".join(command) if isinstance(command, list) else str(command)
+    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
+
+
+def _table(head: list[str], rows: list[str], room: int) -> list[str]:
+    """A table of at most ``room`` characters."""
+    lines = list(head)
+    for position, row in enumerate(rows):
+        last = f"| and {len(rows) - position} more | see `result.json` |"
+        if sum(len(line) + 1 for line in [*lines, row, last]) > room:
+            return [*lines, last]
+        lines.append(row)
+    return lines
 
 
 def _cell(text: str) -> str:
@@ -187,8 +219,27 @@ def _pretty(result: Result) -> bytes:
 
 
 def valid_key(key: str) -> str:
-    """A key that MLflow accepts: letters, digits and ``_-. /``; all else becomes ``_``."""
-    return re.sub(r"[^\w\-. /]", "_", key, flags=re.ASCII)[:250]
+    """A key that MLflow accepts: letters, digits and ``_-. :/``, no path that would resolve to another; at most 250 long."""
+    text = re.sub(r"[^\w\-. :/]", "_", key)
+    if posixpath.normpath(text) != text or text.startswith("/"):
+        text = text.replace("/", "_")
+    return re.sub(r"^\.+", lambda dots: "_" * len(dots[0]), text)[:MAX_KEY] or "_"
+
+
+def _valid_keys(values: Iterable[tuple[str, T]]) -> dict[str, T]:
+    """Values under keys that MLflow accepts; where two keys become one, the later gets four digits of its hash."""
+    found: dict[str, T] = {}
+    for key, value in values:
+        name = valid_key(key)
+        if name in found:
+            name = f"{name[: MAX_KEY - 5]}_{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:4]}"
+        found[name] = value
+    return found
+
+
+def mlflow_name(name: str) -> str:
+    """The name of an artifact as a model of MLflow, which takes none of ``/:.%"'``."""
+    return re.sub(r"[/:.%\"']", "-", name)
 
 
 def _flatten(value: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:  # noqa: ANN401  whatever a file holds
@@ -214,7 +265,7 @@ def flat_params(params: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         for file, values in params.items() if not file.endswith(".pins.yaml")
         for key, value in _flatten(values)
     ]  # fmt: skip
-    return {valid_key(key): _param(value) for key, value in _unambiguous(flat)}
+    return _valid_keys((key, _param(value)) for key, value in _unambiguous(flat))
 
 
 def _param(value: Any) -> str:  # noqa: ANN401  whatever a file holds
@@ -225,12 +276,8 @@ def _param(value: Any) -> str:  # noqa: ANN401  whatever a file holds
 def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Dotted key → number, of every metrics file; what is no number is left out, NaN and infinity are MLflow's own."""
     flat = [(path, key, value) for path, content in metrics.items() for key, value in _flatten(content)]
-    found: dict[str, float] = {}
-    for key, value in _unambiguous(flat):
-        number = _number(value)
-        if number is not None:
-            found[valid_key(key)] = number
-    return found
+    numbers = ((key, _number(value)) for key, value in _unambiguous(flat))
+    return _valid_keys((key, number) for key, number in numbers if number is not None)
 
 
 def _number(value: Any) -> float | None:  # noqa: ANN401  whatever a file holds
@@ -238,6 +285,6 @@ def _number(value: Any) -> float | None:  # noqa: ANN401  whatever a file holds
         return float(value)
     if isinstance(value, int | float):
         return float(value)
-    if value in {"nan", "inf", "-inf"}:  # as canonical JSON spells them
+    if isinstance(value, str) and value in {"nan", "inf", "-inf"}:  # as canonical JSON spells them
         return float(value)
     return None

@@ -10,8 +10,8 @@ import contextlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ from typing import Any
 from canon.mlflow.log import log_record
 from canon.mlflow.record import DatasetRecord, ModelRecord, RunRecord
 from canon.mlflow.store import clean
-from canon.model.errors import CanonError, StoreUnavailableError
+from canon.model.errors import CanonError, StoreRefusedError, StoreUnavailableError
+from canon.output.files import write_bytes
 
-RECORD = "record.json"
+RECORD, FILES = "record.json", "files"
+ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,41 +36,48 @@ class SentReport:
 
 
 def spool_record(record: RunRecord, folder: Path) -> Path:
-    """Keep a record; a result that is kept already is kept anew. Raises CanonError when it cannot be written."""
+    """Keep a record; a result that is kept already is kept anew. Raises CanonError when it cannot be written.
+
+    `record.json` comes last and atomically: a folder without it is no result, whoever was killed there.
+    """
     target = folder / record.result
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(OSError):
-            (folder / ".gitignore").write_text("*\n")
-        scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
+    for _ in range(ATTEMPTS):
         try:
-            (scratch / "files").mkdir()
-            document = _document(record, scratch, target)
-            (scratch / RECORD).write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
-            if target.exists():
-                target.rename(scratch.with_name(f"{scratch.name}-old"))
-                shutil.rmtree(scratch.with_name(f"{scratch.name}-old"), ignore_errors=True)
-            scratch.rename(target)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    except OSError as error:
-        raise CanonError(
-            f"the result cannot be kept in {folder}: {error.strerror or error}; free some space, then run `canon log`"
-        ) from None
-    return target
+            (target / FILES).mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError):
+                (folder / ".gitignore").write_text("*\n")
+            document = _document(record, target)
+            write_bytes(target / RECORD, json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        except FileNotFoundError:  # another process has just sent what was kept there
+            continue
+        except OSError as error:
+            _drop_unfinished(target)
+            raise CanonError(_not_kept(folder, error.strerror or str(error))) from None
+        except CanonError as error:
+            if not target.is_dir():
+                continue
+            _drop_unfinished(target)
+            raise CanonError(_not_kept(folder, str(error))) from None
+        return target
+    raise CanonError(_not_kept(folder, "other processes keep removing it"))
 
 
-def _document(record: RunRecord, scratch: Path, target: Path) -> dict[str, Any]:
-    count = 0
+def _not_kept(folder: Path, reason: str) -> str:
+    return f"the result cannot be kept in {folder}: {reason}; free some space, then run `canon log`"
 
+
+def _drop_unfinished(target: Path) -> None:
+    if not (target / RECORD).exists():
+        shutil.rmtree(target, ignore_errors=True)
+
+
+def _document(record: RunRecord, target: Path) -> dict[str, Any]:
     def keep(path: Path) -> str:
-        nonlocal count
         if _is_cached(path):  # DVC names it by its content: it stays what it is
             return str(path.absolute())
-        count += 1
-        copy = scratch / "files" / str(count)
+        copy = target / FILES / uuid.uuid4().hex
         shutil.copyfile(path, copy)
-        return str(target / "files" / str(count))
+        return str(copy)
 
     return {
         "experiment": record.experiment,
@@ -121,8 +130,12 @@ def _record(document: Mapping[str, Any]) -> RunRecord:
 def spooled(folder: Path) -> Iterator[Path]:
     """Yield the folders of the results that wait, oldest first."""
     if folder.is_dir():
-        waiting = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
-        yield from sorted(waiting, key=lambda path: (path.stat().st_mtime_ns, path.name))
+        waiting = [
+            (path.stat().st_mtime_ns, path.parent)
+            for path in folder.glob(f"*/{RECORD}")
+            if not path.parent.name.startswith(".")
+        ]
+        yield from (path for _, path in sorted(waiting))
 
 
 def load_spooled(path: Path) -> RunRecord:
@@ -135,21 +148,28 @@ def load_spooled(path: Path) -> RunRecord:
         ) from None
 
 
-def send_spooled(folder: Path, uri: str, root: Path) -> SentReport:
-    """Send what waits. A damaged one, or one whose files are gone, is named and stays; a store that is down ends it."""
+def send_spooled(folder: Path, store_of: Callable[[RunRecord], tuple[str, Path]]) -> SentReport:
+    """Send what waits; ``store_of`` gives a record's store, and the folder of a local one.
+
+    A damaged one, one whose files are gone, and one that its store refuses are named and stay. A store that is down is not
+    asked again.
+    """
     sent, left = 0, 0
     problems: list[str] = []
-    waiting = list(spooled(folder))
-    for position, path in enumerate(waiting):
+    down: set[str] = set()
+    for path in list(spooled(folder)):
         try:
-            log_record(load_spooled(path), uri, root)
-        except StoreUnavailableError as error:
-            problems.append(clean(str(error)))
-            left += len(waiting) - position
-            break
+            record = load_spooled(path)
+            uri, root = store_of(record)
+            if uri in down:
+                left += 1
+                continue
+            log_record(record, uri, root)
         except CanonError as error:
             if not path.exists():  # another process has just sent it
                 continue
+            if isinstance(error, StoreUnavailableError) and not isinstance(error, StoreRefusedError):
+                down.add(uri)
             problems.append(clean(str(error)))
             left += 1
             continue

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from canon.model.errors import CanonError, StoreUnavailableError
+from canon.model.errors import CanonError, StoreRefusedError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,6 +24,10 @@ HTTP_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
+REFUSALS = frozenset(
+    {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE"}
+)
+"""MLflow's error codes for one request that it does not take, while it takes others."""
 QUIET = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -31,14 +35,22 @@ QUIET = {
 }
 
 
+SQLITE = "sqlite:///"
+
+
 def tracking_uri(root: Path, declared: str | None, environ: Mapping[str, str]) -> str:
-    """The tracking URI: MLFLOW_TRACKING_URI, else the profile's, else an SQLite file in ``root``, by its absolute path."""
-    return environ.get("MLFLOW_TRACKING_URI") or declared or f"sqlite:///{root.absolute()}/mlflow.db"
+    """The tracking URI: MLFLOW_TRACKING_URI, else the profile's, else an SQLite file in ``root``.
+
+    An SQLite file's path starts from ``root``: from the current folder, a row would vanish with DVC's temporary copy.
+    """
+    uri = environ.get("MLFLOW_TRACKING_URI") or declared or f"{SQLITE}mlflow.db"
+    file = sqlite_file(uri)
+    return uri if file is None or file.is_absolute() else f"{SQLITE}{root.absolute()}/{uri.removeprefix(SQLITE)}"
 
 
 def sqlite_file(uri: str) -> Path | None:
     """The file of an SQLite store; None for a server."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    return Path(uri.removeprefix(SQLITE).partition("?")[0]) if uri.startswith(SQLITE) else None
 
 
 def describe_store(uri: str) -> str:
@@ -58,72 +70,116 @@ def store_lock(uri: str, root: Path) -> Iterator[None]:
     """Hold the one lock of a store: alembic and search-then-create both go wrong side by side (measured).
 
     For a server the lock orders this project's own commands only; the search after the creation does the rest.
-    Raises CanonError when another process holds it for two minutes.
+    Raises StoreUnavailableError where it cannot be had, or another process holds it for two minutes.
     """
     from filelock import FileLock, Timeout
 
     file = sqlite_file(uri)
     path = file.with_name(f".{file.name}.lock") if file is not None else root / ".dvc" / "tmp" / "canon" / "mlflow.lock"
+    lock = FileLock(path, timeout=LOCK_TIMEOUT)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path, timeout=LOCK_TIMEOUT):
-            yield
+        lock.acquire()
     except Timeout:
-        raise CanonError(
+        raise StoreUnavailableError(
             f"another process has been writing to {clean(uri)} for {LOCK_TIMEOUT} s (lock {path}); wait for it, or end it"
         ) from None
-    except PermissionError:
+    except (OSError, NotImplementedError) as error:  # filelock: a file system without locks
         raise StoreUnavailableError(
-            f"{path} cannot be locked: no right to write there; make the folder writable, or set MLFLOW_TRACKING_URI"
+            f"{path} cannot be locked: {getattr(error, 'strerror', None) or error}; make the folder writable, or set MLFLOW_TRACKING_URI"
         ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def open_client(uri: str) -> MlflowClient:
     """Return a client, quiet and with short waits. The caller holds `store_lock` for a store that may be new."""
     for name, value in {**HTTP_DEFAULTS, **QUIET}.items():
         os.environ.setdefault(name, value)
-    from mlflow import MlflowClient, set_tracking_uri
+    from mlflow import MlflowClient, set_registry_uri, set_tracking_uri
 
     for name in ("mlflow", "alembic", "alembic.runtime.migration"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with explained(uri):
+        file = sqlite_file(uri)
+        if file is not None:
+            _check_sqlite(file)
+        uri = _without_credentials(uri)
         # A store in SQL asks the process-wide store for the model that it registers, which is that of the cwd by default.
         set_tracking_uri(uri)
+        set_registry_uri(uri)
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _without_credentials(uri: str) -> str:
+    """A server's address without the credentials in it, which go into the variables that MLflow reads them from.
+
+    MLflow's messages and tracebacks hold the whole address.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in {"http", "https"} or "@" not in parts.netloc:
+        return uri
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username or "")
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _check_sqlite(file: Path) -> None:
+    """Raise sqlite3.Error for a file that is no database or cannot be opened: MLflow itself tries again for 100 s."""
+    import sqlite3
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA schema_version").fetchone()
 
 
 @contextlib.contextmanager
 def explained(uri: str) -> Iterator[None]:
-    """Turn what a store raises into StoreUnavailableError: what is wrong, where, and what helps."""
+    """Turn what a store raises into StoreUnavailableError: what is wrong, where, and what helps.
+
+    Everything: MLflow's own errors, those of the network, of a database, and of the libraries that artifacts go to S3 and
+    the like with. A finished stage must not fail of any.
+    """
     try:
         yield
     except CanonError:
         raise
     except Exception as error:
-        module = type(error).__module__.partition(".")[0]
-        if module not in {"mlflow", "sqlalchemy", "requests", "urllib3", "alembic", "sqlite3"} and not isinstance(
-            error, OSError
-        ):
-            raise
-        raise StoreUnavailableError(f"MLflow at {clean(uri)}: {_reason(uri, error)}") from error
+        kind = StoreRefusedError if getattr(error, "error_code", None) in REFUSALS else StoreUnavailableError
+        raise kind(f"MLflow at {clean(uri)}: {_reason(uri, error)}") from error
 
 
 def _reason(uri: str, error: Exception) -> str:
     text = clean(" ".join(str(error).split()))
-    if sqlite_file(uri) is not None:
-        if "Can't locate revision" in text or "out-of-date" in text:
-            return f"the store was written by another version of MLflow ({text[:160]}); use that version, or run `mlflow db upgrade {uri}`"
-        return f"the store cannot be used ({text[:200]}); is the file damaged, or its folder read-only or full?"
-    host = urlsplit(uri).hostname or uri
-    for code, reason in (("401", "it asks for credentials: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"),
-                         ("403", "the credentials have no right to write there")):  # fmt: skip
-        if (
-            f"error code {code}" in text
-            or f"{code} error" in text
-            or f"status {code}" in text
-            or f"{code} Client Error" in text
-        ):
-            return f"{reason} ({text[:120]})"
-    if "Max retries" in text or "timed out" in text or "refused" in text or "Connection" in text:
+    file = sqlite_file(uri)
+    if getattr(error, "error_code", None) in REFUSALS:
+        return text[:300]
+    return _server_reason(uri, error, text) if file is None else _file_reason(uri, file, text)
+
+
+def _file_reason(uri: str, file: Path, text: str) -> str:
+    if "Can't locate revision" in text or "out-of-date" in text:
+        return f"the store was written by another version of MLflow ({text[:160]}); use that version, or run `mlflow db upgrade {uri}`"
+    return f"the store cannot be used ({text[:200]}); is {file} damaged, or its folder read-only or full?"
+
+
+def _server_reason(uri: str, error: Exception, text: str) -> str:
+    host = urlsplit(uri).hostname or clean(uri)
+    code = re.search(r"error code (\d{3})\b|too many (\d{3}) error responses|\b(40[13]) Client Error", text)
+    status = next(filter(None, code.groups()), "") if code else ""
+    status = {"UNAUTHENTICATED": "401", "PERMISSION_DENIED": "403"}.get(getattr(error, "error_code", ""), status)
+    known = {
+        "401": "asks for credentials (401): set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
+        "403": "gives these credentials no right to write (403): ask whoever runs it",
+    }
+    if status in known:
+        return f"{host} {known[status]}"
+    if status.startswith("5"):
+        return f"{host} answers {status}: its log says why"
+    if re.search(r"timed out|Timeout", text):
+        return f"{host} does not answer in time; MLFLOW_HTTP_REQUEST_TIMEOUT is the limit in seconds"
+    if re.search(r"Max retries|refused|Connection|resolve", text):
         return f"{host} does not answer; is the server up, and the address right?"
-    return f"{type(error).__name__}: {text[:200]}"
+    return f"{type(error).__name__}: {text[:300]}"

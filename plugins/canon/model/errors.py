@@ -4,8 +4,10 @@
 
     CanonError                  a problem in the user's project: exit code 1
     ├── ProblemsError           several at once, each with file, line and path
+    ├── DataMissingError        what DVC keeps by its hash is not on this machine
     ├── SourceChangedError      a source of data is not what was pinned
     ├── StoreUnavailableError   the tracking server does not answer, or refuses
+    │   └── StoreRefusedError   it takes others, but not this one
     └── UsageError              the command was called wrongly: exit code 2
 
 A message names the thing, the place and the remedy. A subclass exists only where someone catches it.
@@ -35,12 +37,20 @@ class UsageError(CanonError):
     exit_code = 2
 
 
+class DataMissingError(CanonError):
+    """What DVC keeps by its hash is not on this machine; a remote may have it."""
+
+
 class SourceChangedError(CanonError):
     """A source of data no longer has the content that was pinned."""
 
 
 class StoreUnavailableError(CanonError):
     """The tracking server does not answer, or refuses what is asked."""
+
+
+class StoreRefusedError(StoreUnavailableError):
+    """The tracking server answers, and does not take this one result."""
 
 
 @dataclass(frozen=True, slots=True)
