@@ -1,0 +1,150 @@
+"""What a row holds, with a small project that has all that MLflow finds hard."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+
+from canon.model.pins import data_hash
+from tests.conftest import Run, git
+from tests.tracking import Store, empty_store, local_store, small_project, stages_run
+
+SECRET = "bait-2retnuh"
+WITNESS = """
+import os, sys
+
+class Witness:
+    def find_spec(self, name, path=None, target=None):
+        if name == "mlflow":
+            with open(os.environ["WITNESS"], "a") as file:
+                print(" ".join(os.path.basename(word) for word in sys.argv), file=file)
+        return None
+
+if "WITNESS" in os.environ:
+    sys.meta_path.insert(0, Witness())
+"""
+
+
+@pytest.fixture
+def project(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    base = tmp_path_factory.getbasetemp()
+    folder = Path(shutil.copytree(small_project(base), tmp_path / "project", symlinks=True))
+    shutil.copyfile(empty_store(base), folder / "mlflow.db")
+    return folder
+
+
+@pytest.fixture
+def team(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Store:
+    """Another store than the project's own."""
+    return Store(f"sqlite:///{shutil.copyfile(empty_store(tmp_path_factory.getbasetemp()), tmp_path / 'team.db')}")
+
+
+def test_one_process_of_a_pipeline_imports_mlflow(project: Path, tmp_path: Path, run: Run) -> None:
+    hook = tmp_path / "hook"
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(WITNESS)
+    witness = {"PYTHONPATH": str(hook), "WITNESS": str(tmp_path / "witness")}
+    assert stages_run(run(project, "dvc", "repro", env=witness).stdout) == ["data-raw", "fit", "track"]
+    (line,) = (tmp_path / "witness").read_text().splitlines()
+    assert line.startswith("canon track main")
+
+
+def test_hard_metrics_and_params_arrive(project: Path, run: Run) -> None:
+    many = "".join(f"    p{number}: {number}\n" for number in range(300))
+    long, wide = "v" * 7000, "ü" * 6000
+    strange = f'    "a@b": 1\n    "a#b": 2\n    "../up": 3\n    long: {long}\n' + "".join(
+        f"    wide{number}: {wide}\n" for number in range(60)
+    )
+    (project / "params.yaml").write_text(f"fit:\n    rate: 0.5\n{many}{strange}other: [1, two]\n", encoding="utf-8")
+    run(project, "dvc", "repro")
+    row = local_store(project).row("main")
+    metrics, params = row.data.metrics, row.data.params
+    assert {key: metrics[key] for key in ("plain", "nested.deep.er", "flag", "größe", "__/up")} == {
+        "plain": 1, "nested.deep.er": 0.25, "flag": 1, "größe": 3, "__/up": 4}  # fmt: skip
+    assert math.isnan(metrics["nan"])
+    assert metrics["inf"] > 1e300
+    assert {"text", "list", "none"}.isdisjoint(metrics)
+    assert sorted(value for key, value in metrics.items() if key.startswith("a_b")) == [1, 2]
+    assert metrics["k" * 250] == 6
+    assert [params[f"fit.p{number}"] for number in range(300)] == [str(number) for number in range(300)]
+    assert params["fit.long"] == "v" * 5999 + "…"
+    assert params["fit.wide59"] == wide
+    assert sorted(value for key, value in params.items() if key.startswith("fit.a_b")) == ["1", "2"]
+    assert params["other"] == '[1, "two"]'
+    note = row.data.tags["mlflow.note.content"]
+    assert note.startswith("**A small pipeline**")
+    assert len(note) <= 5000
+    artifacts = local_store(project).artifacts(row)
+    assert artifacts["models/net/model.txt"] == b"weights"  # not in MLflow's format: kept as it is
+    assert artifacts["plots/loss.csv"].startswith(b"step,loss")
+    assert json.loads(artifacts["result.json"])["metrics"]["metrics.json"]["text"] == "good"
+
+
+def test_every_input_counts_and_a_pipeline_without_track_is_logged_by_canon_log(project: Path, run: Run) -> None:
+    run(project, "dvc", "repro", "-P")
+    store = local_store(project)
+    row = store.row("main")
+    datasets = {found.dataset.name: found.dataset for found in row.inputs.dataset_inputs}  # type: ignore[union-attr]
+    assert datasets.keys() == {"raw", "data/extra.csv"}
+    pinned = json.loads(str(datasets["raw"].profile))["digest"]
+    tracked = json.loads(str(datasets["data/extra.csv"].profile))["digest"]
+    assert row.data.tags["canon.data_hash"] == data_hash(
+        [("raw", "file", f"sha256:{pinned}"), ("data/extra.csv", "dvc", f"md5:{tracked}")]
+    )
+    assert store.rows("side") == []
+    git(project, "add", "--all")
+    git(project, "commit", "-qm", "ran")
+    out = run(project, "canon", "log", "--json").stdout
+    assert [(item["pipeline"], item["created"]) for item in json.loads(out)["results"]] == [
+        ("main", False),
+        ("side", True),
+    ]
+    side = store.row("side")
+    assert side.data.metrics == {"score": 2}
+    assert side.data.tags["mlflow.source.git.commit"] == git(project, "rev-parse", "HEAD")
+    assert "| score |" in side.data.tags["mlflow.note.content"]
+    assert "dvc repro side/dvc.yaml" in side.data.tags["mlflow.note.content"]
+    assert json.loads(run(project, "canon", "log", "--json").stdout)["results"][1]["created"] is False
+
+
+def test_users_own_runs_name_commit_data_pipeline_and_stage(project: Path, team: Store, run: Run) -> None:
+    git(project, "remote", "add", "origin", f"https://me:{SECRET}@example.com/x.git")
+    fluent = {"MLFLOW_TRACKING_URI": team.uri, "FLUENT": "1"}
+    run(project, "dvc", "repro", env=fluent)
+    head = git(project, "rev-parse", "HEAD")
+    of_result = team.row("main").data.tags
+    own = team.row("Default").data.tags
+    expected = {
+        "mlflow.source.git.commit": head,
+        "mlflow.source.git.repoURL": "https://example.com/x.git",
+        "canon.pipeline": "main",
+        "canon.stage": "fit",
+        "canon.data_hash": of_result["canon.data_hash"],
+    }
+    assert {key: own.get(key) for key in expected} == expected
+    assert SECRET not in json.dumps(own)
+    run(project, "dvc", "exp", "run", "--temp", "-S", "fit.rate=0.7", env=fluent)
+    in_copy = team.rows("Default")[1].data.tags
+    assert {key: in_copy.get(key) for key in expected} == expected
+    assert [row.data.params["fit.rate"] for row in team.rows("main")] == ["0.5", "0.7"]
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["sound", "broken"])
+def test_a_notebooks_run_names_its_commit_and_a_broken_project_fails_it_never(
+    project: Path, team: Store, run: Run, *, broken: bool
+) -> None:
+    if broken:
+        (project / "pipelines/main.yaml").write_text("name: [unclosed")
+    else:
+        (project / "pipelines/side.yaml").unlink()
+    (project / "notebooks").mkdir()
+    code = "import mlflow\nwith mlflow.start_run(): mlflow.log_metric('x', 1)"
+    run(project / "notebooks", "python", "-c", code, env={"MLFLOW_TRACKING_URI": team.uri})
+    tags = team.row("Default").data.tags
+    assert tags["mlflow.source.git.commit"] == git(project, "rev-parse", "HEAD")
+    assert tags.get("canon.pipeline") == (None if broken else "main")
+    assert ("canon.data_hash" in tags) is not broken
