@@ -134,6 +134,16 @@ def resolve_revision(root: Path, revision: str) -> str:
     )
 
 
+def experiment_of(root: Path, commit: str) -> tuple[str, str]:
+    """Name and baseline of the DVC experiment that a commit is; two empty texts for any other commit."""
+    refs = _try_git(root, "for-each-ref", f"--points-at={commit}", "--format=%(refname)", "refs/exps") or ""
+    for ref in refs.splitlines():
+        found = re.fullmatch(r"refs/exps/([0-9a-f]{2})/([0-9a-f]+)/(.+)", ref)
+        if found:
+            return found[3], found[1] + found[2]
+    return "", ""
+
+
 def commit_text(root: Path, commit: str, path: str) -> str | None:
     """Text of a file in a commit; None when the commit has no such file."""
     try:

@@ -16,6 +16,7 @@ from canon.git import (
     commit_source_tree,
     commit_text,
     commits_since,
+    experiment_of,
     head_commit,
     remote_url,
 )
@@ -164,7 +165,8 @@ def _log_then(revision: Revision, pipeline: Pipeline, lock: Lock, cache: Path, s
         dirty=False,
         patch=b"",
     )
-    origin = origin_of(state, project.settings.default_profile, {})
+    name, baseline = experiment_of(project.root, commit)
+    origin = replace(origin_of(state, project.settings.default_profile, {}), experiment=name, baseline=baseline)
 
     def record() -> RunRecord:
         content, _ = load_result_of_lock(pipeline, lock, cache, None)

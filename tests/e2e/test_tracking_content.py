@@ -8,7 +8,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from canon.mlflow.record import flat_params
 from canon.model.pins import data_hash
 from tests.conftest import Run, git
 from tests.tracking import Store, empty_store, local_store, small_project, stages_run
@@ -82,6 +85,18 @@ def test_hard_metrics_and_params_arrive(project: Path, run: Run) -> None:
     assert artifacts["models/net/model.txt"] == b"weights"  # not in MLflow's format: kept as it is
     assert artifacts["plots/loss.csv"].startswith(b"step,loss")
     assert json.loads(artifacts["result.json"])["metrics"]["metrics.json"]["text"] == "good"
+
+
+@given(st.text(), st.text())
+def test_mlflow_takes_every_key_and_two_keys_stay_two(key: str, other: str) -> None:
+    from mlflow.utils.validation import _validate_metric_name, _validate_param_name
+
+    found = flat_params({"p.yaml": {key: 1, other: 2}})
+    assert len(found) == len({key, other})
+    for name in found:
+        _validate_param_name(name)  # type: ignore[no-untyped-call]
+        _validate_metric_name(name)  # type: ignore[no-untyped-call]
+        assert len(name) <= 250
 
 
 def test_every_input_counts_and_a_pipeline_without_track_is_logged_by_canon_log(project: Path, run: Run) -> None:

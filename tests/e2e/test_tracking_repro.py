@@ -134,6 +134,7 @@ def test_exp_run_gives_a_row_that_canon_log_gives_the_experiments_commit(clone: 
     other = {"MLFLOW_TRACKING_URI": f"sqlite:///{clone.parent}/other.db"}
     assert "logged" in run(clone, "canon", "log", "stiff", env=other).stdout
     again = Store(other["MLFLOW_TRACKING_URI"]).row()
+    assert (again.info.run_name, again.data.tags["canon.dvc.baseline"]) == ("stiff", head)
     assert again.data.tags["canon.result"] == row.data.tags["canon.result"]
     assert again.data.tags["mlflow.source.git.commit"] == experiment
 
