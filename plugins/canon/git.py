@@ -18,7 +18,6 @@ MAX_PATCH = 10 * 1024 * 1024
 """Largest patch of a dirty run, in bytes."""
 MAX_CHANGED = 64 * 1024 * 1024
 """Changed and untracked files of more bytes than this are not hashed: they are data that nobody ignored."""
-MAX_CANDIDATES = 1000
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 LOCAL_STORE = (
     "mlflow.db",
@@ -71,7 +70,8 @@ def run_git(root: Path, *arguments: str, env: Mapping[str, str] | None = None, s
             raise CanonError(f"git {arguments[0]} failed in {root}: {clean_urls(words)}") from None
 
 
-def _try_git(root: Path, *arguments: str) -> str | None:
+def try_git(root: Path, *arguments: str) -> str | None:
+    """Text that a git command prints, without the white space around it; None when it fails."""
     try:
         return run_git(root, *arguments).decode("utf-8", "surrogateescape").strip()
     except CanonError:
@@ -96,7 +96,7 @@ def clean_urls(text: str) -> str:
 
 def check_repository(root: Path) -> None:
     """Raise CanonError unless ``root`` is the top folder of a Git checkout."""
-    top = _try_git(root, "rev-parse", "--show-toplevel")
+    top = try_git(root, "rev-parse", "--show-toplevel")
     if top is None:
         words = ""
         try:
@@ -116,32 +116,7 @@ def check_repository(root: Path) -> None:
 
 def head_commit(root: Path) -> str | None:
     """Hash of the commit that is checked out; None before the first one."""
-    return _try_git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-
-
-def resolve_revision(root: Path, revision: str) -> str:
-    """Return the hash of the commit that a branch, tag, experiment or abbreviated hash names. Raises CanonError."""
-    for name in (revision, f"refs/exps/{revision}"):
-        found = _try_git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        if found:
-            return found.splitlines()[-1]
-    matches = [line for line in (_try_git(root, "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps") or "").splitlines()
-               if line.split(" ")[0].endswith(f"/{revision}")]  # fmt: skip
-    if len(matches) == 1:
-        return matches[0].split(" ")[1]
-    raise CanonError(
-        f"Git knows no commit {revision!r} in {root}; give a branch, a tag, an experiment or a hash (a shallow clone needs `git fetch --unshallow`)"
-    )
-
-
-def experiment_of(root: Path, commit: str) -> tuple[str, str]:
-    """Name and baseline of the DVC experiment that a commit is; two empty texts for any other commit."""
-    refs = _try_git(root, "for-each-ref", f"--points-at={commit}", "--format=%(refname)", "refs/exps") or ""
-    for ref in refs.splitlines():
-        found = re.fullmatch(r"refs/exps/([0-9a-f]{2})/([0-9a-f]+)/(.+)", ref)
-        if found:
-            return found[3], found[1] + found[2]
-    return "", ""
+    return try_git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
 
 
 def commit_text(root: Path, commit: str, path: str) -> str | None:
@@ -222,12 +197,12 @@ def untracked_paths(root: Path, folders: Sequence[str]) -> tuple[str, ...]:
 
 def is_ignored(root: Path, path: str) -> bool:
     """Tell whether Git ignores a path."""
-    return _try_git(root, "check-ignore", "--no-index", "--", path) is not None
+    return try_git(root, "check-ignore", "--no-index", "--", path) is not None
 
 
 def store_root(root: Path) -> Path:
     """Where a project's own files that are not in Git lie: the main checkout, also for a linked worktree of it."""
-    common = _try_git(root, "rev-parse", "--path-format=absolute", "--git-common-dir")
+    common = try_git(root, "rev-parse", "--path-format=absolute", "--git-common-dir")
     if common and Path(common).name == ".git" and Path(common) != root / ".git":
         main = Path(common).parent
         if (main / ".dvc").is_dir():
@@ -243,7 +218,7 @@ def load_source_state(root: Path, made: Collection[str] = (), names_from: Path |
     """
     commit = head_commit(root)
     named = names_from or root
-    branch = _try_git(named, "symbolic-ref", "--short", "--quiet", "HEAD")
+    branch = try_git(named, "symbolic-ref", "--short", "--quiet", "HEAD")
     state = SourceState(commit=commit, branch=branch, url=remote_url(named), tree=None, dirty=False, patch=b"")
     changed = _changed_files(root, commit)
     relevant = [path for path in changed if not any(path == out or path.startswith(f"{out}/") for out in made)]
@@ -287,10 +262,10 @@ def _size(path: Path) -> int:
 
 def remote_url(root: Path) -> str | None:
     """URL of the remote `origin` (or the first one), without credentials."""
-    names = (_try_git(root, "remote") or "").split()
+    names = (try_git(root, "remote") or "").split()
     if not names:
         return None
-    url = _try_git(root, "remote", "get-url", "origin" if "origin" in names else names[0])
+    url = try_git(root, "remote", "get-url", "origin" if "origin" in names else names[0])
     return clean_url(url) if url else None
 
 
@@ -348,23 +323,5 @@ def _tree_and_patch(root: Path, commit: str | None) -> tuple[str, bytes]:
 
 def _store_paths(root: Path) -> tuple[str, ...]:
     """Pathspecs that leave MLflow's local store out; `git add` fails when one names what is ignored anyway."""
-    ignored = (_try_git(root, "check-ignore", "--", *LOCAL_STORE) or "").splitlines()
+    ignored = (try_git(root, "check-ignore", "--", *LOCAL_STORE) or "").splitlines()
     return tuple(f":(exclude){name}" for name in LOCAL_STORE if name not in ignored)
-
-
-def commits_since(root: Path, base: str | None) -> tuple[str, ...]:
-    """Commits of branches and experiments that are not behind ``base``, newest first, at most 1,000.
-
-    Experiments lie under the two digits of their baseline; beside them DVC keeps stashes, which go away.
-    """
-    arguments = [
-        "rev-list",
-        f"--max-count={MAX_CANDIDATES}",
-        "HEAD",
-        "--branches",
-        "--glob=refs/exps/[0-9a-f][0-9a-f]/*",
-    ]
-    known = base and _try_git(root, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}")
-    if known:
-        arguments.append(f"^{known}")
-    return tuple((_try_git(root, *arguments) or "").split())

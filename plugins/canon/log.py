@@ -15,8 +15,6 @@ from canon.git import (
     clean_urls,
     commit_source_tree,
     commit_text,
-    commits_since,
-    experiment_of,
     head_commit,
     remote_url,
 )
@@ -37,6 +35,7 @@ from canon.results import (
     lock_path,
     record_of,
 )
+from canon.revisions import commits_since, experiment_of
 from canon.track import Say, Tracked, log_result, origin_of, send, tracking_store
 
 
@@ -132,7 +131,10 @@ def load_revision(project: Project, commit: str) -> Revision:
 
 
 def log_revision(project: Project, commit: str, say: Say, names: Iterable[str] = ()) -> Iterator[Tracked]:
-    """Log the results of a commit where their rows are missing; data that is not here is fetched by DVC."""
+    """Log the results of a commit where their rows are missing; data that is not here is fetched by DVC.
+
+    Raises DataMissingError where that fails for a pipeline that was named, or for all; of others it is said only.
+    """
     revision = load_revision(project, commit)
     cache = cache_folder(project.root)
     wanted = set(names)
@@ -145,14 +147,15 @@ def log_revision(project: Project, commit: str, say: Say, names: Iterable[str] =
     ]
     if not found:
         raise CanonError(f"the commit {commit[:12]} holds no result: no dvc.lock there has a stage `{TRACK}`")
-    failed: list[CanonError] = []
+    missing: list[DataMissingError] = []
     for pipeline, lock in found:
         try:
             yield _log_then(revision, pipeline, lock, cache, say)
-        except CanonError as error:  # one whose data are gone does not keep the others from being logged
-            failed.append(error)
-    if failed:
-        raise CanonError("\n".join(str(error) for error in failed))
+        except DataMissingError as error:  # the others are logged all the same
+            missing.append(error)
+            say(f"canon: {pipeline.name} of {commit[:12]} is not logged: {error}")
+    if missing and (wanted or len(missing) == len(found)):
+        raise missing[0]
 
 
 def _log_then(revision: Revision, pipeline: Pipeline, lock: Lock, cache: Path, say: Say) -> Tracked:
@@ -198,7 +201,7 @@ def _fetch(root: Path, commit: str) -> None:
         with Repo(str(root)) as repo:
             repo.fetch(revs=[commit])
     except DvcException as error:
-        raise CanonError(
+        raise DataMissingError(
             f"DVC cannot fetch the data of {commit[:12]}: {clean_urls(str(error))}; is a remote configured, and were they pushed?"
         ) from None
 

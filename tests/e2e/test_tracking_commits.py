@@ -203,6 +203,7 @@ def test_a_row_says_what_git_knows(unlogged: Path, change, branch, commit, dirty
         assert local_store(unlogged).row().data.tags["mlflow.source.git.commit"] == git(unlogged, "rev-parse", "HEAD")
 
 
+@pytest.mark.soak
 def test_a_worktrees_row_lands_in_the_main_checkouts_store_and_names_its_branch(
     unlogged: Path, tmp_path: Path, run: Run
 ) -> None:

@@ -92,7 +92,7 @@ def no_folder(clone: Path) -> None:
     ("spoil", "uri", "says"),
     [
         (damage, None, "mlflow.db damaged"),
-        (other_version, None, "written by another version of MLflow"),
+        pytest.param(other_version, None, "written by another version of MLflow", marks=pytest.mark.soak),
         pytest.param(
             no_folder,
             "sqlite:///store/mlflow.db",
@@ -177,6 +177,7 @@ def test_a_deleted_experiment_keeps_its_results_until_it_is_back(clone: Path, ru
     assert store.row().info.run_id != run_id
 
 
+@pytest.mark.soak
 def test_a_damaged_spool_is_named_and_stays_and_the_others_are_sent(clone: Path, run: Run) -> None:
     folder = clone / ".dvc/tmp/canon/spool" / ("0" * 64)
     folder.mkdir(parents=True)

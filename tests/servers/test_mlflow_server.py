@@ -42,7 +42,12 @@ def proxy(server: str) -> Iterator[Proxy]:
 
 def remote(url: str, **more: str) -> dict[str, str]:
     """The environment of a user with a tracking server; a slow one is given up early."""
-    return {"MLFLOW_TRACKING_URI": url, "MLFLOW_HTTP_REQUEST_TIMEOUT": "2", **more}
+    return {
+        "MLFLOW_TRACKING_URI": url,
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "2",
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+        **more,
+    }
 
 
 def forget(server: str) -> None:
@@ -216,7 +221,13 @@ def test_a_sender_killed_half_way_is_finished_by_the_next(
 
 
 @pytest.mark.parametrize(
-    "where", [CREATE, pytest.param(UPDATE, marks=soak), VERSION, pytest.param("logged-models", marks=soak)]
+    "where",
+    [
+        CREATE,
+        pytest.param(UPDATE, marks=soak),
+        pytest.param(VERSION, marks=soak),
+        pytest.param("logged-models", marks=soak),
+    ],
 )
 def test_an_answer_that_was_lost_makes_no_second_row(
     clone: Path, server: str, proxy: Proxy, where: str, run: Run

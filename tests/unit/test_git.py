@@ -12,13 +12,12 @@ from canon.git import (
     clean_url,
     clean_urls,
     commit_source_tree,
-    commits_since,
     committable_files,
     load_source_state,
-    resolve_revision,
     store_root,
 )
 from canon.model.errors import CanonError
+from canon.revisions import commits_since, resolve_revision
 from tests.conftest import git
 
 

@@ -55,8 +55,9 @@ def log(
     json_: JsonOption = False,
 ) -> None:
     """Log results where their rows are missing, give rows their commit once it exists, send what was spooled."""
-    from canon.git import check_repository, resolve_revision
+    from canon.git import check_repository
     from canon.log import log_revision, log_workspace, settle
+    from canon.revisions import resolve_revision
     from canon.track import send_spooled
 
     project = load_project(find_root(Path.cwd()))
