@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from canon.data.get import fetch_source, has_content
 from canon.data.pin import pin_source
 from canon.data.progress import Progress
 from canon.model.declaration import Dataset
 from canon.model.errors import CanonError
-from canon.model.pins import Pin, Source, format_pins, with_pin
+from canon.model.pins import Pin, Pins, Source, format_pins, load_pins, with_pin
 from canon.model.project import Pipeline, Project
-from canon.output.files import write_text
+from canon.output.files import load_text, write_text
 from canon.profiles import applied_profile
 
 
@@ -96,8 +99,30 @@ def pin_datasets(
         pipelines[pipeline.name] = replace(latest, pins=pins)
     if write:
         for pipeline in pipelines.values():
-            write_text(project.root / pipeline.pins_file, format_pins(pipeline.pins))
+            _write_pins(project, pipeline, [item for item in done if item.pipeline == pipeline.name], current)
     return tuple(done)
+
+
+def _write_pins(project: Project, pipeline: Pipeline, pinned: Iterable[Pinned], current: str) -> None:
+    """Write new pins beside those that stand in the file now: another process may have pinned other datasets meanwhile."""
+    file = project.root / pipeline.pins_file
+    with _locked(file.parent):
+        text = load_text(file, pipeline.pins_file)
+        pins = Pins() if text is None else load_pins(text, pipeline.pins_file)
+        for item in pinned:
+            pins = with_pin(pins, item.dataset, item.pin, item.source, item.profile, current)
+        write_text(file, format_pins(pins))
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time change files of a folder; the kernel lets go of the lock when it ends in whatever way."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def get_datasets(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from canon.model.errors import CanonError
+from canon.model.paths import leaves_repository
 from canon.model.tree import TreeEntry, is_source, source_tree
 
 MAX_PATCH = 10 * 1024 * 1024
@@ -94,6 +96,11 @@ def clean_urls(text: str) -> str:
     return re.sub(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s'\"]*@", r"\1", text)
 
 
+def is_checkout(root: Path) -> bool:
+    """Tell whether ``root`` lies in a Git checkout; a broken one counts, so that git says what is wrong with it."""
+    return (root / ".git").exists() or _try_git(root, "rev-parse", "--show-toplevel") is not None
+
+
 def check_repository(root: Path) -> None:
     """Raise CanonError unless ``root`` is the top folder of a Git checkout."""
     top = try_git(root, "rev-parse", "--show-toplevel")
@@ -107,6 +114,8 @@ def check_repository(root: Path) -> None:
             raise CanonError(
                 f"git does not trust {root}: it belongs to another user; run `git config --global --add safe.directory {root}`"
             )
+        if (root / ".git").exists():
+            raise CanonError(f"{words}; mend {root / '.git'}, or clone the repository anew")
         raise CanonError(f"{root} is not in a Git repository; run `git init` there, and commit")
     if Path(top).resolve() != root.resolve():
         raise CanonError(
@@ -153,15 +162,19 @@ def _entries(listing: bytes) -> Iterable[TreeEntry]:
 
 
 def committable_files(root: Path, paths: Collection[str]) -> frozenset[str]:
-    """Return those of ``paths`` under which Git tracks files, or could (they exist and are not ignored)."""
-    inside = [path for path in paths if (root / path).exists()]
-    if not inside or not (root / ".git").exists():
+    """Return those of ``paths`` under which Git tracks files (there now or not), or could: they are not ignored."""
+    top = root.resolve()  # git refuses to look outside of the repository, and beyond a link
+    inside = [path for path in paths if not leaves_repository(path)
+              and (root / path).parent.resolve() == top / posixpath.dirname(posixpath.normpath(path))]  # fmt: skip
+    if not inside or not is_checkout(root):
         return frozenset()
     literal = {"GIT_LITERAL_PATHSPECS": "1"}
     listing = run_git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *inside, env=literal)
     files = [path.decode("utf-8", "surrogateescape") for path in listing.split(b"\0") if path]
     return frozenset(
-        path for path in inside if any(file == path or file.startswith(path.rstrip("/") + "/") for file in files)
+        path
+        for path in inside
+        if any(file == posixpath.normpath(path) or file.startswith(posixpath.normpath(path) + "/") for file in files)
     )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from canon.model.errors import CanonError
+from canon.model.errors import CanonError, Problem, ProblemsError
 from canon.model.pins import apply_profile, format_pins
 from canon.model.project import Pipeline, Project
 from canon.output.files import load_text, write_text
@@ -51,14 +51,28 @@ def applied_profile(project: Project) -> str:
 
 
 def _load_state(root: Path) -> dict[str, Any]:
-    text = load_text(root / STATE)
-    try:
+    text = load_text(root / STATE, STATE)
+    state: Any = None
+    with suppress(ValueError, RecursionError):
         state = json.loads(text) if text else {}
-    except ValueError:
-        raise CanonError(
-            f"{root / STATE} is damaged; remove it, and restore params and pins with `git checkout`"
-        ) from None
-    return state if isinstance(state, dict) else {}
+    if not _is_state(state):
+        remedy = "remove it, and restore params and pins with `git checkout`"
+        raise ProblemsError([Problem(file=STATE, message="is damaged", remedy=remedy)])
+    return dict(state)  # `_is_state` has looked
+
+
+def _is_state(state: Any) -> bool:  # noqa: ANN401  whatever JSON holds
+    if not isinstance(state, dict) or not isinstance(state.get("profile", ""), str):
+        return False
+    changes = [(state.get("journal") or {}, str | None), (state.get("replaced") or {}, str)]
+    return all(
+        isinstance(files, dict)
+        and all(
+            isinstance(change, dict) and all(isinstance(change.get(key), text) for key in ("before", "after"))
+            for change in files.values()
+        )
+        for files, text in changes
+    )
 
 
 @contextmanager
@@ -90,7 +104,7 @@ def recover(root: Path, *, write: bool = True) -> bool:
             f"a change of profiles in {root} was interrupted; run the command without --dry-run, which takes it back first"
         )
     for file, change in journal.items():
-        if load_text(root / file) == change["after"]:
+        if load_text(root / file, file) == change["after"]:
             write_text(root / file, change["before"])
     write_text(root / STATE, json.dumps(state, indent=1))
     return True
@@ -124,10 +138,10 @@ def apply(project: Project, profile: str, *, write: bool = True) -> Applied:
     texts, replaced = _switched_params(project, profile, state)
     for pipeline in with_data:
         texts[pipeline.pins_file] = _applied_pins(pipeline, profile, default)
-    changed = tuple(sorted(file for file, text in texts.items() if load_text(root / file) != text))
+    changed = tuple(sorted(file for file, text in texts.items() if load_text(root / file, file) != text))
     if write:
         # Several files change: a journal takes an interrupted switch back at the next command.
-        journal = {file: {"before": load_text(root / file), "after": texts[file]} for file in changed}
+        journal = {file: {"before": load_text(root / file, file), "after": texts[file]} for file in changed}
         write_text(root / STATE, json.dumps({**state, "journal": journal}, indent=1))
         for file in changed:
             write_text(root / file, texts[file])
@@ -143,7 +157,7 @@ def _switched_params(
     root = project.root
     texts: dict[str, str] = {}
     for file, change in (state.get("replaced") or {}).items():
-        text = load_text(root / file)
+        text = load_text(root / file, file)
         if text is not None:
             texts[file] = restored(text, file, _replaced(change))
     replaced: dict[str, Replaced] = {}
@@ -152,7 +166,7 @@ def _switched_params(
         if overlay is not None:
             for file, values in _overlay_files(root, pipeline, overlay, texts).items():
                 text = texts.get(file)
-                change = overlaid(load_text(root / file) or "" if text is None else text, file, values)
+                change = overlaid(load_text(root / file, file) or "" if text is None else text, file, values)
                 earlier = replaced.get(file)
                 replaced[file] = (
                     Replaced(earlier.before, change.after, (*earlier.keys, *change.keys)) if earlier else change
@@ -190,17 +204,27 @@ def _applied_pins(pipeline: Pipeline, profile: str, default: str) -> str:
     return format_pins(pins.model_copy(update={"profile": None if profile == default else profile}))
 
 
+def check_overlay(root: Path, pipeline: Pipeline, overlay: str) -> None:
+    """Raise CanonError unless an overlay fits the params files as they stand."""
+    for file, values in _overlay_files(root, pipeline, overlay, {}).items():
+        overlaid(load_text(root / file, file) or "", file, values)
+
+
 def _overlay_files(root: Path, pipeline: Pipeline, overlay: str, texts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """To which params file each top-level key of an overlay belongs."""
-    text = load_text(root / overlay)
+    text = load_text(root / overlay, overlay)
     if text is None:
-        raise CanonError(f"{pipeline.file}: params: there is no overlay {overlay}")
+        remedy = f"write it, or take it out of `params` in {pipeline.file}"
+        problem = Problem(file=pipeline.file, path="params", message=f"there is no overlay {overlay}", remedy=remedy)
+        raise ProblemsError(pipeline.placed([problem]))
     values = load_yaml(text, overlay)
     if not isinstance(values, dict):
         raise CanonError(f"{overlay} is no mapping; write the keys of the params file that it changes")
     owners: dict[str, list[str]] = {}
     for file in params_files(pipeline):
-        if (file_text := texts.get(file) or load_text(root / file)) is not None and file.endswith((".yaml", ".yml")):
+        if (file_text := texts.get(file) or load_text(root / file, file)) is not None and file.endswith(
+            (".yaml", ".yml")
+        ):
             loaded = load_yaml(file_text, file)
             for key in loaded if isinstance(loaded, dict) else ():
                 owners.setdefault(str(key), []).append(file)

@@ -54,7 +54,7 @@ def load_lock(root: Path, pipeline: Pipeline) -> Lock:
 def declared_stages(project: Project, pipeline: Pipeline) -> tuple[Stage, ...]:
     """The stages whose entries belong to the result: all that dvc.yaml has but `track`."""
     document = build_document(pipeline, local_sources(project, pipeline))
-    return tuple(resolve_document(project.root, pipeline.declaration, document))
+    return tuple(resolve_document(project.root, pipeline, document))
 
 
 def collect_result(project: Project, pipeline: Pipeline, cache: Path) -> Result:

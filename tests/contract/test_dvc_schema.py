@@ -371,9 +371,7 @@ def test_dvc_loads_the_stages_that_we_think_it_does(root: Path, raw: dict[str, A
     written = render_pipelines(project)
     ours = {
         stage.name: stage
-        for stage in resolve_document(
-            root, pipeline.declaration, build_document(pipeline, local_sources(project, pipeline))
-        )
+        for stage in resolve_document(root, pipeline, build_document(pipeline, local_sources(project, pipeline)))
     }
     try:
         for file in written:

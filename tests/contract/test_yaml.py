@@ -179,8 +179,11 @@ def test_a_document_means_what_dvc_reads_in_it(text: str) -> None:
         ("".join(f"{' ' * n}a:\n{' ' * n}-\n" for n in range(60)), 101, "nests more than"),
         (f"- &a0 {'[' * 60}{']' * 60}\n" + "".join(f"- &a{n} {'[' * 60}*a{n - 1}{']' * 60}\n" for n in range(1, 30)), 1, "nests more than"),
         ("a: {b: " * 20 + "[" * 81, 1, ""),
-        ("a: " + "9" * 5000 + "\n", 0, "cannot be read"),
-        ("a: \x00\n", 0, "is not YAML"),
+        ("a: " + "9" * 5000 + "\n", 1, "cannot be read"),
+        ("b: 1\na: !!int z\n", 2, "cannot be read"),
+        ("b: é\na: \x00\n", 2, "is not YAML"),
+        ("\r" + "- " * 200_000 + "a", 1, "nests more than"),
+        ("a: !!set {b}\n", 1, "could not determine a constructor"),
     ],
 )  # fmt: skip
 def test_a_document_that_cannot_be_read_is_said_with_its_line(text: str, line: int, said: str) -> None:

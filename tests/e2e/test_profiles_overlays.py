@@ -200,7 +200,7 @@ def test_a_damaged_state_says_what_to_remove(tiny: Path, run: Run) -> None:
     run(tiny, "canon", "profile", "cluster")
     (tiny / ".dvc" / "tmp" / "canon" / "profile.json").write_text("{")
     said = run(tiny, "canon", "profile", "local", code=1).stderr
-    assert "profile.json is damaged; remove it" in said
+    assert "profile.json: is damaged\n    remedy: remove it" in said
 
 
 def test_params_that_cannot_be_written_leave_the_old_profile(tiny: Path, run: Run) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from canon.dvc.ignore import IgnoreRules
 from canon.git import tracked_paths, untracked_paths
-from canon.model.consistency import is_url
-from canon.model.errors import Problem, listed
+from canon.model.errors import CanonError, Problem, ProblemsError, listed
+from canon.model.paths import is_url
 from canon.model.pins import ProfilePins, has_credentials
 from canon.model.project import Pipeline, Project
 from canon.model.stage import Stage
-from canon.profiles import applied_profile
+from canon.profiles import applied_profile, check_overlay
 
 MAX_HASHED = 64 * 1024 * 1024
 """Local sources of at most this many bytes are hashed by a check; of larger ones only the size is compared."""
@@ -63,6 +63,18 @@ def _pin_problems(
         yield from _local_problems(project.root, pipeline, path, uri, again, pin.size, pin.sha256)
 
 
+def overlay_problems(project: Project) -> Iterator[Problem]:
+    """Yield overlays of profiles that are not there, or that fit no params file."""
+    for pipeline in project.pipelines:
+        for profile, overlay in pipeline.declaration.params.items():
+            try:
+                check_overlay(project.root, pipeline, overlay)
+            except ProblemsError as error:
+                yield from error.problems
+            except CanonError as error:
+                yield Problem(file=pipeline.file, path=f"params.{profile}", message=str(error))
+
+
 def _local_problems(
     root: Path, pipeline: Pipeline, path: str, uri: str, again: str, size: int, sha256: str
 ) -> Iterator[Problem]:
@@ -86,16 +98,23 @@ def _local_problems(
         yield Problem(file=pipeline.file, path=path, message=f"{uri} changed since it was pinned", remedy=again)
 
 
-def input_problems(root: Path, stages: Sequence[Stage], files: Mapping[str, str], *, in_git: bool) -> Iterator[Problem]:
+def input_problems(
+    project: Project, stages: Sequence[Stage], files: Mapping[str, str], *, in_git: bool
+) -> Iterator[Problem]:
     """Yield deps that nothing makes and that are not there, and files under a dep that Git does not hold but DVC hashes."""
+    root = project.root
     made = {path for stage in stages for path in stage.out_paths}
+    own = {path for pipeline in project.pipelines for path in (pipeline.pins_file, pipeline.environment_file)}
     deps: dict[str, Stage] = {}
     for stage in stages:
         for path in (*stage.dep_paths, *(file for file, _ in stage.param_paths)):
-            if not is_url(path):
+            if not is_url(path) and path not in own:
                 deps.setdefault(path, stage)
     brought = _dvc_files(root)
+    sources = {uri for pipeline in project.pipelines for data in pipeline.declaration.data.values() for uri in data.from_.values()}  # fmt: skip
     for path, stage in deps.items():
+        if path in sources:  # `pin_problems` says whether it is there
+            continue
         if not _is_made(path, made) and not _is_made(path, brought) and not (root / path).exists():
             yield Problem(
                 file=files.get(stage.file, stage.file), path=f"stages.{stage.name.partition('@')[0]}.deps",
@@ -112,11 +131,8 @@ def _dvc_files(root: Path) -> set[str]:
 
 
 def _is_made(path: str, made: set[str]) -> bool:
-    here = path
-    while here:
-        if here in made:
-            return True
-        here = posixpath.dirname(here)
+    if path in made or not made.isdisjoint(_parents(path)):
+        return True
     return any(out.startswith(f"{path}/") for out in made)
 
 
@@ -159,6 +175,6 @@ def _untracked_problems(
 
 def _parents(path: str) -> Iterator[str]:
     folder = posixpath.dirname(path)
-    while folder:
+    while folder and folder != "/":
         yield folder
         folder = posixpath.dirname(folder)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from canon.adapters import render_project
-from canon.checks.inputs import input_problems, pin_problems
+from canon.checks.inputs import input_problems, overlay_problems, pin_problems
 from canon.checks.stages import code_problems, path_problems, pod_problems
+from canon.dvc.refusals import refusals
+from canon.dvc.render import declared_in, resolve_pipeline
 from canon.git import check_repository, head_commit, is_ignored
 from canon.model.declaration import TRACK, data_stage
 from canon.model.errors import CanonError, Problem, ProblemsError
-from canon.model.graph import build_graph, graph_problems
 from canon.model.project import SETTINGS_FILE, Project, load_project
 from canon.model.stage import Stage
 from canon.output.files import changed_files
-from canon.results import declared_stages
 
 
 def check_project(root: Path) -> tuple[Problem, ...]:
@@ -28,24 +28,29 @@ def check_project(root: Path) -> tuple[Problem, ...]:
         return (Problem(file=SETTINGS_FILE, message=str(error)),)
     found = [*_repository_problems(root)]
     in_git = not any(problem.severity == "error" and problem.file == ".git" for problem in found)
-    stages: dict[str, tuple[Stage, ...]] = {}
+    resolved: dict[str, list[Stage]] = {}
     for pipeline in project.pipelines:
         try:
-            stages[pipeline.name] = declared_stages(project, pipeline)
+            _, resolved[pipeline.name] = resolve_pipeline(project, pipeline)
         except CanonError as error:
-            found.append(
-                Problem(file=pipeline.file, message=str(error), remedy="mend the template, or the file that it reads")
+            found += (
+                error.problems
+                if isinstance(error, ProblemsError)
+                else [Problem(file=pipeline.file, message=str(error))]
             )
+    with_track = [stage for of_pipeline in resolved.values() for stage in of_pipeline]
+    stages = {name: [stage for stage in of_pipeline if stage.name != TRACK] for name, of_pipeline in resolved.items()}
     everything = [stage for of_pipeline in stages.values() for stage in of_pipeline]
-    files = {pipeline.declaration.dvc_file: pipeline.file for pipeline in project.pipelines}
+    files = declared_in(project)
     checks: list[Callable[[], Iterator[Problem] | tuple[Problem, ...]]] = [
-        lambda: graph_problems(build_graph(everything), files),
+        lambda: refusals(root, with_track, files),
         lambda: path_problems(root, everything, files),
-        lambda: _stale_problems(project) if len(stages) == len(project.pipelines) else (),
+        lambda: _stale_problems(project) if in_git and len(resolved) == len(project.pipelines) else (),
         lambda: pin_problems(project),
+        lambda: overlay_problems(project),
         lambda: _image_problems(project),
         lambda: code_problems(root, everything, files, _generated(project)),
-        lambda: input_problems(root, everything, files, in_git=in_git),
+        lambda: input_problems(project, everything, files, in_git=in_git),
         lambda: pod_problems(project, stages),
     ]
     for each in checks:
@@ -55,7 +60,7 @@ def check_project(root: Path) -> tuple[Problem, ...]:
             found += error.problems
         except CanonError as error:
             found.append(Problem(file=SETTINGS_FILE, message=str(error)))
-    return _sorted(found)
+    return _sorted(project.placed(found))
 
 
 def _generated(project: Project) -> frozenset[str]:
@@ -64,7 +69,7 @@ def _generated(project: Project) -> frozenset[str]:
     )
 
 
-def _sorted(found: list[Problem]) -> tuple[Problem, ...]:
+def _sorted(found: Iterable[Problem]) -> tuple[Problem, ...]:
     ranks = {"error": 0, "warning": 1, "note": 2}
     return tuple(
         sorted(dict.fromkeys(found), key=lambda problem: (ranks[problem.severity], problem.file, problem.line))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from canon.checks.imports import ImportScanner
 from canon.dvc.runcache import reasons_without_entry
-from canon.model.consistency import is_url, leaves_repository
 from canon.model.errors import Problem, listed
 from canon.model.names import check_names
+from canon.model.paths import is_url, path_finding
 from canon.model.project import Project
 from canon.model.stage import Stage
 
@@ -42,31 +42,29 @@ def path_problems(root: Path, stages: Iterable[Stage], files: Mapping[str, str])
             for path in paths:
                 if is_url(path):
                     continue
-                if leaves_repository(path):
-                    yield _problem(
-                        stage,
-                        files,
-                        f".{kind}",
-                        f"`{path}` leaves the repository",
-                        "use a path below the root; declare data from elsewhere under `data:`",
-                    )
+                finding = path_finding(path)
+                if finding:
+                    yield _problem(stage, files, f".{kind}", *finding)
                     continue
-                folder = posixpath.dirname(path)
-                for each in (path, folder):
-                    if each not in known:
-                        known[each] = (root / each).resolve().is_relative_to(top)
-                if (
-                    not known[folder]
-                    or (kind == "outs" and not known[path] and not (root / path).is_symlink())
-                    or (kind != "outs" and not known[path])
-                ):
+                # An out that is a link itself is replaced by the stage; what lies above it is not.
+                followed = path if kind != "outs" or not (root / path).is_symlink() else posixpath.dirname(path)
+                if followed not in known:
+                    known[followed] = _stays_below(top, root / followed)
+                if not known[followed]:
                     yield _problem(
                         stage,
                         files,
                         f".{kind}",
-                        f"`{path}` leaves the repository through a link",
+                        f"`{path}` leaves the repository through a link, or links go in a circle",
                         "replace the link by what it points to",
                     )
+
+
+def _stays_below(top: Path, path: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(top)
+    except (OSError, RuntimeError):  # links in a circle
+        return False
 
 
 def code_problems(
@@ -120,4 +118,6 @@ def pod_problems(project: Project, stages: Mapping[str, Sequence[Stage]]) -> Ite
                     stage, files, "", f"cannot run as a pod: {reason}", "", "error" if clustered else "warning"
                 )
         for problem in check_names(tuple(stage.name for stage in of_pipeline)):
-            yield Problem(file=pipeline.file, path=problem.path, message=problem.message, remedy=problem.remedy)
+            yield Problem(
+                file=pipeline.file, path=problem.path.partition("@")[0], message=problem.message, remedy=problem.remedy
+            )

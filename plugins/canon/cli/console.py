@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -11,19 +12,38 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 
+def prepare_streams() -> None:
+    """Make the standard streams such that writing to them fails for no other reason than that nobody can read it.
+
+    A closed one is opened on nothing, so that no file takes its number; what an encoding cannot say is escaped.
+    """
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004  the last of the three
+        os.set_inheritable(handle, True)
+    os.close(handle)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115  it stays open to the end
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def say(text: str) -> None:
     """Narrate on stderr."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201  the command line prints
 
 
 def put(text: str) -> None:
-    """Print a result on stdout."""
-    print(text, flush=True)  # noqa: T201  the command line prints
+    """Print a result on stdout. Whoever has read enough ends the command, silently, as SIGPIPE would."""
+    try:
+        print(text, flush=True)  # noqa: T201  the command line prints
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
+        sys.exit(141)
 
 
 def put_json(value: object) -> None:
     """Print a result for a script."""
-    put(json.dumps(value, indent=2, ensure_ascii=False))
+    put(json.dumps(value, indent=2, ensure_ascii="utf" not in sys.stdout.encoding.lower()))
 
 
 def put_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

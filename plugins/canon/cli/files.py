@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -43,9 +42,12 @@ def render(
 ) -> None:
     """Write the files that are generated from the declarations; only what changed."""
     from canon.adapters import render_project
+    from canon.git import check_repository, is_checkout
     from canon.output.files import changed_files, format_diff, write_files
 
     root = find_root(Path.cwd())
+    if not is_checkout(root):
+        check_repository(root)  # which sources are deps of a stage depends on what Git can hold
     files = render_project(load_project(root))
     if check_only:
         changed = [file.path for file in changed_files(root, files)]
@@ -73,7 +75,7 @@ def schema(
     """Print the JSON Schema of a declaration, for editors."""
     from canon.model.schema import build_schema
 
-    put(json.dumps(build_schema(settings=settings), indent=2, ensure_ascii=False))
+    put_json(build_schema(settings=settings))
 
 
 def register(app: typer.Typer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -9,7 +10,8 @@ from typing import Annotated
 import typer
 
 from canon import __version__
-from canon.cli.console import say
+from canon.cli.console import prepare_streams, say
+from canon.data.interrupts import ended_by_sigterm
 from canon.model.errors import CanonError
 
 app = typer.Typer(
@@ -50,9 +52,11 @@ def _register() -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 a problem in the project or a failed stage, 2 wrong usage, 130 interrupted."""
+    prepare_streams()
     _register()
     try:
-        app(standalone_mode=True)
+        with ended_by_sigterm():
+            app(standalone_mode=True)
     except CanonError as error:
         if os.environ.get("CANON_DEBUG"):
             raise
@@ -61,13 +65,15 @@ def main() -> None:
     except KeyboardInterrupt:
         say("canon: interrupted")
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
     except OSError as error:
         if os.environ.get("CANON_DEBUG"):
             raise
-        say(f"canon: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        remedy = (
+            "make room"
+            if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+            else "look at its rights and its disk"
+        )
+        say(f"canon: {error.filename or 'the output'}: {error.strerror or error}; {remedy}")
         sys.exit(1)
 
 

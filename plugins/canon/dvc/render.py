@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from canon.dvc.refusals import refusals
 from canon.dvc.resolve import has_templating, resolve_stages
 from canon.dvc.track_stage import CANON_KEYS, build_track_stage
 from canon.git import committable_files
-from canon.model.consistency import is_url
 from canon.model.declaration import TRACK, Dataset, Declaration, data_stage
-from canon.model.errors import CanonError
+from canon.model.errors import CanonError, Problem, ProblemsError
+from canon.model.paths import is_url
 from canon.model.project import Pipeline, Project
 from canon.model.stage import Stage, stage_from_definition
 from canon.output.files import RenderedFile
@@ -24,14 +25,33 @@ TOP_LEVEL = ("params", "metrics", "plots", "artifacts", "datasets")
 
 
 def render_pipelines(project: Project) -> tuple[RenderedFile, ...]:
-    """The dvc.yaml of every pipeline, and the small params file that holds its environment."""
+    """The dvc.yaml of every pipeline, and the small params file that holds its environment.
+
+    Raises ProblemsError for what DVC would refuse: cycles, outs of two stages, also across pipelines.
+    """
     files: list[RenderedFile] = []
+    stages: list[Stage] = []
+    problems: list[Problem] = []
     for pipeline in project.pipelines:
-        files.append(render_pipeline(project, pipeline))
+        try:
+            document, of_pipeline = resolve_pipeline(project, pipeline)
+        except ProblemsError as error:
+            problems += error.problems
+            continue
+        files.append(_render_document(pipeline, document))
+        stages += of_pipeline
         environment = render_environment(pipeline)
         if environment is not None:
             files.append(environment)
+    problems += project.placed(refusals(project.root, stages, declared_in(project)))
+    if problems:
+        raise ProblemsError(problems)
     return tuple(files)
+
+
+def declared_in(project: Project) -> dict[str, str]:
+    """Generated dvc.yaml → the declaration that it is made from."""
+    return {pipeline.declaration.dvc_file: pipeline.file for pipeline in project.pipelines}
 
 
 def render_environment(pipeline: Pipeline) -> RenderedFile | None:
@@ -48,14 +68,29 @@ def render_environment(pipeline: Pipeline) -> RenderedFile | None:
     )
 
 
-def render_pipeline(project: Project, pipeline: Pipeline) -> RenderedFile:
-    """The dvc.yaml of one pipeline. Raises CanonError where DVC's own resolver refuses a template."""
+def resolve_pipeline(project: Project, pipeline: Pipeline) -> tuple[dict[str, Any], list[Stage]]:
+    """The mapping of a pipeline's dvc.yaml and its resolved stages, `track` among both.
+
+    Raises ProblemsError where DVC's own resolver refuses a template.
+    """
     declaration = pipeline.declaration
     document = build_document(pipeline, local_sources(project, pipeline))
+    stages = resolve_document(project.root, pipeline, document)
     if declaration.track:
-        stages = resolve_document(project.root, declaration, document)
         _check_folders(pipeline, stages)
-        document["stages"][TRACK] = _generated(declaration, build_track_stage(project.root, pipeline, stages))
+        track = _generated(declaration, build_track_stage(project.root, pipeline, stages))
+        document["stages"][TRACK] = track
+        stages.append(stage_from_definition(TRACK, track, declaration.dvc_file))
+    return document, stages
+
+
+def render_pipeline(project: Project, pipeline: Pipeline) -> RenderedFile:
+    """The dvc.yaml of one pipeline. Raises ProblemsError where DVC's own resolver refuses a template."""
+    return _render_document(pipeline, resolve_pipeline(project, pipeline)[0])
+
+
+def _render_document(pipeline: Pipeline, document: Mapping[str, Any]) -> RenderedFile:
+    declaration = pipeline.declaration
     ordered = {key: document[key] for key in ("vars", "stages", *TOP_LEVEL) if key in document}
     return RenderedFile(path=declaration.dvc_file, text=_header(pipeline) + format_yaml(ordered))
 
@@ -129,13 +164,15 @@ def build_document(pipeline: Pipeline, sources: frozenset[str]) -> dict[str, Any
     return document
 
 
-def resolve_document(root: Path, declaration: Declaration, document: Mapping[str, Any]) -> list[Stage]:
-    """The stages of a document, templates resolved, in declaration order."""
+def resolve_document(root: Path, pipeline: Pipeline, document: Mapping[str, Any]) -> list[Stage]:
+    """The stages of a document, templates resolved, in declaration order. Raises ProblemsError."""
+    file = pipeline.declaration.dvc_file
     if has_templating(document):
-        return list(resolve_stages(root, declaration.dvc_file, format_yaml(dict(document))))
-    return [
-        stage_from_definition(name, definition, declaration.dvc_file) for name, definition in document["stages"].items()
-    ]
+        try:
+            return list(resolve_stages(root, file, format_yaml(dict(document)), declared_in=pipeline.file))
+        except ProblemsError as error:
+            raise ProblemsError(pipeline.placed(error.problems)) from None
+    return [stage_from_definition(name, definition, file) for name, definition in document["stages"].items()]
 
 
 def _declared(pipeline: Pipeline, stage: Mapping[str, Any]) -> dict[str, Any]:

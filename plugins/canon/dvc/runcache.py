@@ -13,8 +13,8 @@ from typing import Any
 
 from canon.dvc.hashes import is_md5
 from canon.dvc.lockfile import is_entry
-from canon.model.consistency import is_url, leaves_repository
 from canon.model.errors import CanonError
+from canon.model.paths import is_url, leaves_repository
 from canon.model.stage import Out, Stage
 from canon.output.yaml import load_yaml
 

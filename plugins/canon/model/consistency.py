@@ -7,21 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from canon.model.declaration import RESERVED_DATASETS, TRACK, Declaration, data_stage
-from canon.model.definition import ForeachDefinition
+from canon.model.definition import ForeachDefinition, StageDefinition
 from canon.model.errors import Problem
+from canon.model.paths import is_url, leaves_repository, out_finding, path_finding
 from canon.model.problems import Locate, Place, format_place
 from canon.model.settings import Settings
-
-
-def is_url(path: str) -> bool:
-    """Tell whether ``path`` names something outside the file system, or a DVC remote or dataset."""
-    return "://" in path
-
-
-def leaves_repository(path: str) -> bool:
-    """Tell whether a path relative to the root is absolute, or goes above it by ``..`` (links are not looked at)."""
-    normal = posixpath.normpath(path)
-    return path.startswith("/") or normal == ".." or normal.startswith("../")
 
 
 def consistency_problems(
@@ -121,31 +111,79 @@ def _stage_findings(declaration: Declaration) -> Iterator[_Finding]:
             )
         if any(character in name for character in "\\/@:;") or not name.strip():
             yield ("stages", name), f"DVC does not allow the stage name {name!r}", "use letters, digits, `-` and `_`"
-        if isinstance(stage, ForeachDefinition) and stage.do.matrix:
-            yield ("stages", name, "do"), "`do` cannot hold a `matrix`", "use `matrix` alone"
+        if isinstance(stage, ForeachDefinition):
+            yield from _foreach_findings(name, stage)
     for name in declaration.data:
         if name in RESERVED_DATASETS:
             yield ("data", name), f"`{name}` is a key of the pins file itself", "rename the dataset"
 
 
+def _foreach_findings(name: str, stage: ForeachDefinition) -> Iterator[_Finding]:
+    place = ("stages", name, "foreach")
+    if stage.do.matrix:
+        yield ("stages", name, "do"), "`do` cannot hold a `matrix`", "use `matrix` alone"
+    if isinstance(stage.foreach, str) and "${" not in stage.foreach:
+        yield place, f"{stage.foreach!r} is no list", "write a list, a mapping, or `${name of one}`"
+    if isinstance(stage.foreach, Mapping) and any("${" in str(key) for key in stage.foreach):
+        yield place, "`${…}` is not filled in where it is a key", "write the key itself"
+
+
 def _path_findings(declaration: Declaration) -> Iterator[_Finding]:
+    normal = posixpath.normpath(declaration.dvc_file)
+    if normal != declaration.dvc_file and not leaves_repository(normal):
+        yield ("dvc_file",), "is not written plainly", f"write `{normal}`"
     paths: list[tuple[Place, str]] = [(("dvc_file",), declaration.dvc_file)]
-    paths += [(("data", name, "path"), data.path) for name, data in declaration.data.items()]
     paths += [(("params", name), path) for name, path in declaration.params.items()]
     paths += [(("artifacts", name, "path"), artifact.path) for name, artifact in declaration.artifacts.items()]
     if declaration.environment and declaration.environment.requirements:
         paths.append((("environment", "requirements"), declaration.environment.requirements))
-    if posixpath.normpath(declaration.dvc_file) != declaration.dvc_file:
-        yield ("dvc_file",), "is not written plainly", f"write `{posixpath.normpath(declaration.dvc_file)}`"
-    for place, path in paths:
-        if leaves_repository(path):
-            yield place, f"`{path}` leaves the repository", "give a path below the repository's root"
+    own = list(paths)
+    paths += [(("metrics", index), path) for index, path in enumerate(declaration.metrics or ())]
+    paths += [(("parameters", index), path) for index, path in enumerate(declaration.parameters or ())]
+    paths += [(("vars", index), item.partition(":")[0]) for index, item in enumerate(declaration.vars or ()) if isinstance(item, str)]  # fmt: skip
+    outs: list[tuple[Place, str]] = [(("data", name, "path"), data.path) for name, data in declaration.data.items()]
+    for name, stage in declaration.stages.items():
+        keys: Place = ("stages", name, "do") if isinstance(stage, ForeachDefinition) else ("stages", name)
+        definition = stage.do if isinstance(stage, ForeachDefinition) else stage
+        for holder, found in ((paths, _read_paths(definition)), (outs, _written_paths(definition))):
+            holder += [((*keys, *place), path) for place, path in found]
+    for place, path, judge in (
+        *((place, path, path_finding) for place, path in paths),
+        *((place, path, out_finding) for place, path in outs),
+    ):
+        finding = None if is_url(path) or "${" in path else judge(path)
+        if finding:
+            yield place, *finding
+    for name, data in declaration.data.items():
+        own.append((("data", name, "path"), data.path))
+        own += [(("data", name, "from", profile), uri) for profile, uri in data.from_.items()]
+    for place, path in own:
         if "${" in path:
-            yield (
-                place,
-                f"`{path}` is a template, and only DVC fills those in: in stages, `plots` and `metrics`",
-                "write it out",
-            )
+            message = f"`{path}` is a template, and only DVC fills those in: in stages, `plots` and `metrics`"
+            yield place, message, "write it out"
+
+
+def _read_paths(stage: StageDefinition) -> Iterator[tuple[Place, str]]:
+    """Paths that a stage reads, from the root; those with a template in them as they are."""
+    if stage.wdir:
+        yield ("wdir",), stage.wdir
+    for index, path in enumerate(stage.deps or ()):
+        yield ("deps", index), _from_root(stage, path)
+    for index, item in enumerate(stage.params or ()):
+        for path in item if isinstance(item, Mapping) else ():
+            yield ("params", index, path), _from_root(stage, path)
+
+
+def _written_paths(stage: StageDefinition) -> Iterator[tuple[Place, str]]:
+    for key, items in (("outs", stage.outs), ("metrics", stage.metrics), ("plots", stage.plots)):
+        for index, item in enumerate(items or ()):
+            for path in item if isinstance(item, Mapping) else (item,):
+                place: Place = (key, index, path) if isinstance(item, Mapping) else (key, index)
+                yield place, _from_root(stage, path)
+
+
+def _from_root(stage: StageDefinition, path: str) -> str:
+    return path if is_url(path) or not stage.wdir else posixpath.join(stage.wdir, path)
 
 
 def _template_findings(raw: Mapping[str, Any]) -> Iterator[_Finding]:
@@ -163,9 +201,14 @@ def _template_findings(raw: Mapping[str, Any]) -> Iterator[_Finding]:
             if "pod" in holder:
                 places.append(((*keys, "pod"), holder["pod"]))
     for place, value in places:
-        for inner, text in _texts(place, value):
-            if "{{" in text:
-                yield inner, "`{{` would be expanded by Argo's template engine", "remove it"
+        yield from template_findings(place, value)
+
+
+def template_findings(place: Place, value: object) -> Iterator[_Finding]:
+    """Texts below ``place`` that Argo would expand in a manifest."""
+    for inner, text in _texts(place, value):
+        if "{{" in text:
+            yield inner, "`{{` would be expanded by Argo's template engine", "remove it"
 
 
 def _texts(place: Place, value: object) -> Iterable[tuple[Place, str]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
-from canon.model.definition import AnyStage, Artifact, TopLevelPlot, Vars
+from canon.model.definition import AnyStage, Artifact, DatasetDefinition, TopLevelPlot, Vars
 from canon.model.delivery import Environment, EnvironmentImage, Serving, Triggers, Workflow
 from canon.model.fields import DVC_FILE, Declared, DnsName, Flag, Name, RelativePath, Text
 
@@ -55,4 +55,4 @@ class Declaration(Declared):
     deploy: dict[DnsName, Environment] = Field(default_factory=dict)
     workflow: Workflow = Workflow()
     triggers: Triggers = Triggers()
-    datasets: Any = Field(default=None, description="DVC's own `datasets` block")
+    datasets: tuple[DatasetDefinition, ...] | None = Field(default=None, description="DVC's own `datasets` block")

@@ -131,7 +131,7 @@ def graph_problems(graph: Graph, files: Mapping[str, str]) -> tuple[Problem, ...
         dict.fromkeys(
             Problem(
                 file=files.get(stage.file, stage.file),
-                path=f"stages.{stage.name}{path}",
+                path=f"stages.{stage.name.partition('@')[0]}{path}",
                 message=message,
                 remedy=remedy,
             )

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from canon.model.consistency import consistency_problems
+from canon.model.consistency import consistency_problems, template_findings
 from canon.model.declaration import Declaration
 from canon.model.errors import CanonError, Problem, ProblemsError
 from canon.model.pins import Pins, load_pins
-from canon.model.problems import Place, locate_toml, locate_yaml, problems_from_validation
+from canon.model.places import placed
+from canon.model.problems import Place, format_place, locate_toml, locate_yaml, problems_from_validation
 from canon.model.settings import Settings
 from canon.output.files import load_text
 from canon.output.yaml import compose_yaml, load_yaml
@@ -25,12 +27,13 @@ PIPELINES = "pipelines"
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """One declaration and its pins, with the mapping as it was written."""
+    """One declaration and its pins, with the mapping and the text that it was written as."""
 
     file: str
     declaration: Declaration
     raw: Mapping[str, Any]
     pins: Pins
+    text: str = ""
 
     @property
     def name(self) -> str:
@@ -46,6 +49,10 @@ class Pipeline:
     def environment_file(self) -> str:
         """Path of the generated params file that holds the environment's image, relative to the root."""
         return f"{PIPELINES}/{self.name}.environment.yaml"
+
+    def placed(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        """Problems, those with this declaration with the lines that they are about."""
+        return placed(problems, self.file, self.text, self.declaration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,13 @@ class Project:
         known = ", ".join(pipeline.name for pipeline in self.pipelines) or "none"
         raise CanonError(f"there is no pipeline `{name}` in {PIPELINES}/ (there is: {known})")
 
+    def placed(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        """Problems with the lines of the declarations that they are about."""
+        found = tuple(problems)
+        for pipeline in self.pipelines:
+            found = pipeline.placed(found)
+        return found
+
 
 def pins_file_of(name: str) -> str:
     """Path of a pipeline's pins file, relative to the root."""
@@ -76,8 +90,7 @@ def find_root(start: Path) -> Path:
     Raises CanonError when there is none.
     """
     for folder in (start, *start.parents):
-        text = load_text(folder / SETTINGS_FILE)
-        if text is not None and "tool.canon" in text:
+        if _has_settings(folder / SETTINGS_FILE):
             return folder
     raise CanonError(
         f"neither {start} nor a folder above it has a {SETTINGS_FILE} with [tool.canon]; "
@@ -85,15 +98,39 @@ def find_root(start: Path) -> Path:
     )
 
 
+def _has_settings(file: Path) -> bool:
+    """Tell whether a file has the table; one that names it and cannot be read counts, so that this is said."""
+    try:
+        content = file.read_bytes()
+        return b"canon" in content and "canon" in tomllib.loads(content.decode()).get("tool", {})
+    except OSError:
+        return False
+    except (ValueError, RecursionError, AttributeError, TypeError):
+        return b"tool.canon" in content
+
+
+def _load_table(text: str) -> object:
+    """The table [tool.canon] as TOML has it. Raises ProblemsError."""
+    try:
+        tool = tomllib.loads(text).get("tool", {})
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line ([0-9]+)", str(error))
+        number = int(line[1]) if line else text.count("\n") + 1
+        raise ProblemsError(
+            [Problem(file=SETTINGS_FILE, line=number, message=f"is not TOML: {error}", remedy="mend the line")]
+        ) from None
+    except RecursionError:
+        raise ProblemsError([Problem(file=SETTINGS_FILE, message="is nested too deep", remedy="nest less")]) from None
+    if not isinstance(tool, dict):
+        remedy = "write `[tool.canon]` with its keys below it"
+        raise ProblemsError([Problem(file=SETTINGS_FILE, line=locate_toml(text, ("tool",)), path="tool", message="is no table", remedy=remedy)])  # fmt: skip
+    return tool.get("canon", {})
+
+
 def load_settings(root: Path) -> Settings:
     """Return the settings of a project. Raises ProblemsError."""
-    text = load_text(root / SETTINGS_FILE) or ""
-    try:
-        table = tomllib.loads(text).get("tool", {}).get("canon", {})
-    except tomllib.TOMLDecodeError as error:
-        raise ProblemsError(
-            [Problem(file=SETTINGS_FILE, message=f"is not TOML: {error}", remedy="mend the line")]
-        ) from None
+    text = load_text(root / SETTINGS_FILE, SETTINGS_FILE) or ""
+    table = _load_table(text)
     try:
         settings = Settings.model_validate(table)
     except ValidationError as error:
@@ -107,11 +144,21 @@ def load_settings(root: Path) -> Settings:
                 prefix=("tool", "canon"),
             )
         ) from None
+    findings = [*template_findings((), table)]
     if settings.default_profile not in settings.profiles:
-        raise ProblemsError([Problem(
-            file=SETTINGS_FILE, line=locate_toml(text, ("tool", "canon", "default_profile")), path="tool.canon.default_profile",
-            message=f"there is no profile `{settings.default_profile}`", remedy=f"add [tool.canon.profiles.{settings.default_profile}]",
-        )])  # fmt: skip
+        message = f"there is no profile `{settings.default_profile}`"
+        findings.append((("default_profile",), message, f"add [tool.canon.profiles.{settings.default_profile}]"))
+    if findings:
+        raise ProblemsError(
+            Problem(
+                file=SETTINGS_FILE,
+                line=locate_toml(text, ("tool", "canon", *place)),
+                path=format_place(("tool", "canon", *place)),
+                message=message,
+                remedy=remedy,
+            )
+            for place, message, remedy in findings
+        )
     return settings
 
 
@@ -150,17 +197,18 @@ def load_declaration(text: str, file: str, settings: Settings) -> tuple[Declarat
 
 def load_pipeline(root: Path, file: str, settings: Settings) -> Pipeline:
     """Return one declared pipeline with its pins. Raises ProblemsError."""
-    text = load_text(root / file)
+    text = load_text(root / file, file)
     if text is None:
-        raise CanonError(f"there is no {file}")
+        raise ProblemsError([Problem(file=file, message="is not there", remedy="write it, or mend the link")])
     declaration, raw = load_declaration(text, file, settings)
     pins_file = pins_file_of(declaration.name)
-    pins_text = load_text(root / pins_file)
+    pins_text = load_text(root / pins_file, pins_file)
     return Pipeline(
         file=file,
         declaration=declaration,
         raw=raw,
         pins=Pins() if pins_text is None else load_pins(pins_text, pins_file),
+        text=text,
     )
 
 
@@ -172,7 +220,8 @@ def load_project(root: Path, names: Sequence[str] = ()) -> Project:
     settings = load_settings(root)
     files = declaration_files(root)
     if not files:
-        raise CanonError(f"there is no declaration: write one as {root / PIPELINES}/NAME.yaml")
+        remedy = "write one as pipelines/NAME.yaml, with `name: NAME` and `stages:`"
+        raise ProblemsError([Problem(file=f"{PIPELINES}/", message="holds no declaration", remedy=remedy)])
     problems: list[Problem] = []
     pipelines: list[Pipeline] = []
     for file in files:
@@ -197,12 +246,11 @@ def _shared_dvc_files(pipelines: Sequence[Pipeline]) -> list[Problem]:
     for pipeline in pipelines:
         owner = owners.setdefault(pipeline.declaration.dvc_file, pipeline.file)
         if owner != pipeline.file:
-            problems.append(
-                Problem(
-                    file=pipeline.file,
-                    path="dvc_file",
-                    message=f"{owner} generates {pipeline.declaration.dvc_file}, too",
-                    remedy=f"give one of them a place of its own, for example `dvc_file: {PIPELINES}/{pipeline.name}/dvc.yaml`",
-                )
+            problem = Problem(
+                file=pipeline.file,
+                path="dvc_file",
+                message=f"{owner} generates {pipeline.declaration.dvc_file}, too",
+                remedy=f"give one of them a place of its own, for example `dvc_file: {PIPELINES}/{pipeline.name}/dvc.yaml`",
             )
+            problems += pipeline.placed([problem])
     return problems

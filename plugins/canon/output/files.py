@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
-from canon.model.errors import CanonError
+from canon.model.errors import CanonError, Problem, ProblemsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,27 +22,39 @@ class RenderedFile:
     text: str
 
 
-def load_text(path: Path) -> str | None:
-    """Return a file's text, ``None`` when there is no such file. Raises CanonError when it is not UTF-8 text."""
+def load_text(path: Path, name: str = "") -> str | None:
+    """Return a file's text, ``None`` when there is no such file; ``name`` stands for the file in messages.
+
+    Raises ProblemsError when it is not UTF-8 text, or cannot be read.
+    """
+
+    def problem(message: str, remedy: str, line: int = 0) -> ProblemsError:
+        return ProblemsError([Problem(file=name or str(path), line=line, message=message, remedy=remedy)])
+
     try:
-        return path.read_bytes().decode()
-    except FileNotFoundError:
+        content = path.read_bytes()
+        return content.decode()
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except UnicodeDecodeError as error:
-        raise CanonError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+        line = content.count(b"\n", 0, error.start) + 1
+        raise problem(f"is not UTF-8 text (byte {error.start})", "save it as UTF-8", line) from None
     except IsADirectoryError:
-        raise CanonError(f"{path} is a folder where a file is expected; move it away") from None
+        raise problem("is a folder where a file is expected", "move it away") from None
     except OSError as error:
-        raise CanonError(f"cannot read {path}: {error.strerror or error}") from None
+        raise problem(
+            f"cannot be read: {error.strerror or error}", "give the right to read it, or mend the link"
+        ) from None
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file so that every reader finds the old content or the new, never a part, and a crash leaves one of both.
 
     A link is replaced, never written through: what it points to may lie outside of the repository.
-    Raises CanonError when the file cannot be written (disk full, no right to); the old content is still there then.
+    Raises CanonError when the file cannot be written (disk full, no right to); all is as it was then.
     """
     parent = path.parent
+    made = [folder for folder in path.parents if not folder.exists()]
     temporary: str | None = None
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -54,13 +66,18 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, mode)  # noqa: PTH101  a path that mkstemp gave as text
         os.replace(temporary, path)  # noqa: PTH105
-        temporary = None
+        temporary, made = None, []
     except OSError as error:
-        raise CanonError(f"cannot write {path}: {error.strerror or error}; nothing was changed there") from None
+        raise CanonError(
+            f"cannot write {path}: {error.strerror or error}; nothing was changed there: make room, or give the right to write"
+        ) from None
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)  # noqa: PTH108
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()
 
 
 def _umask() -> int:
@@ -93,7 +110,7 @@ def _place(root: Path, file: RenderedFile) -> Path:
 def changed_files(root: Path, files: Iterable[RenderedFile]) -> tuple[RenderedFile, ...]:
     """Return those files whose text on disk differs, and those that are links. Raises CanonError as `write_files` does."""
     places = [(file, _place(root, file)) for file in files]
-    return tuple(file for file, place in places if place.is_symlink() or load_text(place) != file.text)
+    return tuple(file for file, place in places if place.is_symlink() or load_text(place, file.path) != file.text)
 
 
 def write_files(root: Path, files: Iterable[RenderedFile]) -> tuple[str, ...]:
@@ -109,7 +126,7 @@ def format_diff(root: Path, files: Iterable[RenderedFile]) -> str:
     """Return a unified diff from what is on disk to what is rendered."""
     parts: list[str] = []
     for file, place in [(file, _place(root, file)) for file in files]:
-        old = load_text(place)
+        old = load_text(place, file.path)
         if old != file.text:
             lines = difflib.unified_diff(
                 StringIO(old or "").readlines(),  # by line feeds alone

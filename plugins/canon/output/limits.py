@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
-
-import yaml
-from yaml.events import CollectionEndEvent, CollectionStartEvent
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from canon.model.errors import Problem, ProblemsError
@@ -17,8 +12,6 @@ MAX_NODES = 1_000_000
 """Most values that a document may have once its aliases are written out."""
 MAX_DEPTH = 100
 """Most collections in one another. libyaml's composer in C ends the process at some ten thousand."""
-
-_LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def check_size(text: str, name: str) -> None:
@@ -31,29 +24,33 @@ def check_size(text: str, name: str) -> None:
         )])  # fmt: skip
 
 
-_INDENT = re.compile(r"^(?:[ \t]|[-?:](?=[ \t]))*", re.MULTILINE)
+class TooDeepError(Exception):
+    """A document nests too deep; ``line`` counts from 1."""
+
+    def __init__(self, line: int) -> None:
+        self.line = line
+        super().__init__(line)
 
 
-def check_depth(text: str, name: str) -> None:
-    """Raise ProblemsError for a text that nests too deep, aliases not followed.
+class DepthLimit:
+    """A base of loaders: the composer calls these two around each node, and ends before it recurses too deep."""
 
-    Events are costly: they are not looked at where there are too few brackets and columns.
-    """
-    columns = max(map(len, _INDENT.findall(text)))
-    if text.count("[") + text.count("{") + 2 * columns + 2 <= MAX_DEPTH:  # two block collections may share a column
-        return
-    depth = 0
-    with contextlib.suppress(yaml.YAMLError):  # who reads it says so
-        for event in yaml.parse(text, Loader=_LOADER):
-            if isinstance(event, CollectionStartEvent):
-                depth += 1
-                if depth > MAX_DEPTH:
-                    raise _too_deep(name, event.start_mark.line + 1 if event.start_mark else 0)
-            elif isinstance(event, CollectionEndEvent):
-                depth -= 1
+    _depth = 0
+
+    def descend_resolver(self, parent: Node | None, index: object) -> None:
+        """Enter a node."""
+        del index
+        self._depth += 1
+        if self._depth > MAX_DEPTH + 1:  # a scalar counts, too
+            raise TooDeepError(parent.start_mark.line + 1 if parent is not None else 1)
+
+    def ascend_resolver(self) -> None:
+        """Leave it."""
+        self._depth -= 1
 
 
-def _too_deep(name: str, line: int) -> ProblemsError:
+def too_deep(name: str, line: int) -> ProblemsError:
+    """The error of a document that nests too deep."""
     message = f"nests more than {MAX_DEPTH} lists and mappings in one another"
     return ProblemsError([Problem(file=name, line=line, message=message, remedy="nest less")])
 
@@ -88,4 +85,4 @@ def check_aliases(node: Node, name: str) -> None:
             remedy="write out what the anchors stand for, or use fewer of them",
         )])  # fmt: skip
     if depth > MAX_DEPTH + 1:  # a scalar counts, too
-        raise _too_deep(name, 1)
+        raise too_deep(name, 1)

@@ -8,16 +8,17 @@ schema (``1_000``, ``0b11``) and fewer (``.5e3`` is a text). A date is a text he
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from canon.model.errors import Problem, ProblemsError
-from canon.output.limits import check_aliases, check_depth, check_size
+from canon.output.limits import DepthLimit, TooDeepError, check_aliases, check_size, too_deep
 
 _FLOAT = re.compile(
     r"^(?:[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?|[-+]?\.[0-9_]+(?:[eE][-+][0-9]+)?"
@@ -44,7 +45,7 @@ _BASE_LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BASE_DUMPER: type = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
-class _Loader(_BASE_LOADER):  # type: ignore[misc]
+class _Loader(DepthLimit, _BASE_LOADER):  # type: ignore[misc]
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's own attribute
 
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002  PyYAML's signature
@@ -89,20 +90,39 @@ def _construct_float(_loader: _Loader, node: ScalarNode) -> float:
     text = node.value.lower().replace("_", "")
     if text.endswith(".inf"):
         return -math.inf if text.startswith("-") else math.inf
-    return math.nan if text == ".nan" else float(text)
+    try:
+        return math.nan if text == ".nan" else float(text)
+    except ValueError as error:
+        raise _no_number(node, error) from None
+
+
+def _no_number(node: ScalarNode, error: ValueError) -> yaml.constructor.ConstructorError:
+    words = f"found a value that cannot be read: {str(error)[:80]}"
+    return yaml.constructor.ConstructorError(None, None, words, node.start_mark)
 
 
 def _construct_int(_loader: _Loader, node: ScalarNode) -> int:
     text: str = node.value.replace("_", "")
-    return int(text, 0) if text.lstrip("+-").startswith(("0b", "0o", "0x")) else int(text)
+    try:
+        return int(text, 0) if text.lstrip("+-").startswith(("0b", "0o", "0x")) else int(text)
+    except ValueError as error:  # `!!int x`, or more digits than Python reads
+        raise _no_number(node, error) from None
 
 
 def _construct_bool(_loader: _Loader, node: ScalarNode) -> bool:
+    if not _BOOL.match(node.value):  # `!!bool x`
+        raise yaml.constructor.ConstructorError(None, None, "found neither true nor false", node.start_mark)
     return bool(node.value.lower() == "true")
 
 
 for _tag, _pattern, _first in _CORE_RESOLVERS:
     _Loader.add_implicit_resolver(_tag, _pattern, list(_first))
+# YAML 1.2's core schema has no other tags; PyYAML's `!!set`, `!!binary` and `!!timestamp` are nothing that JSON could hold.
+_Loader.yaml_constructors = {
+    tag: constructor
+    for tag, constructor in _BASE_LOADER.yaml_constructors.items()  # type: ignore[attr-defined]
+    if tag is None or tag.removeprefix("tag:yaml.org,2002:") in {"null", "str", "seq", "map"}
+}
 _Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
 _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 _Loader.add_constructor("tag:yaml.org,2002:bool", _construct_bool)
@@ -160,15 +180,38 @@ _Dumper.add_representer(tuple, _represent_sequence)
 _Dumper.add_representer(list, _represent_sequence)
 
 
-def _problem(name: str, error: yaml.YAMLError) -> Problem:
+def _problem(name: str, error: yaml.YAMLError, text: str) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    text = " ".join(str(part) for part in (getattr(error, "context", None), getattr(error, "problem", None)) if part)
-    return Problem(
-        file=name,
-        line=mark.line + 1 if mark else 0,
-        message=f"is not YAML: {text or str(error).splitlines()[0]}",
-        remedy="mend the line; quotes around a text that begins with a special character often help",
-    )
+    line = mark.line + 1 if mark else 0
+    if isinstance(error, yaml.reader.ReaderError):  # libyaml counts bytes
+        line = text.encode("utf-8", "surrogatepass")[: error.position].count(b"\n") + 1
+    words = " ".join(str(part) for part in (getattr(error, "context", None), getattr(error, "problem", None)) if part)
+    remedy = "mend the line; quotes around a text that begins with a special character often help"
+    if mark and re.match(r"[ \t]*\t", [*text.splitlines(), ""][min(mark.line, len(text.splitlines()))]):
+        remedy = "indent by spaces: YAML takes no tabs there"
+    return Problem(file=name, line=line, message=f"is not YAML: {words or str(error).splitlines()[0]}", remedy=remedy)
+
+
+@contextlib.contextmanager
+def _loader_of(text: str, name: str) -> Iterator[_Loader]:
+    """A loader whose errors are problems of the file ``name``."""
+    check_size(text, name)
+    loader = _Loader(text)
+    try:
+        yield loader
+    except TooDeepError as error:
+        raise too_deep(name, error.line) from None
+    except yaml.YAMLError as error:
+        raise ProblemsError([_problem(name, error, text)]) from None
+    finally:
+        loader.dispose()
+
+
+def _composed(loader: _Loader, text: str, name: str) -> Node | None:
+    node: Node | None = loader.get_single_node()
+    if node is not None and "&" in text:
+        check_aliases(node, name)
+    return node
 
 
 def compose_yaml(text: str, name: str) -> Node | None:
@@ -176,18 +219,8 @@ def compose_yaml(text: str, name: str) -> Node | None:
 
     Raises ProblemsError for text that is too large, is not YAML, nests too deep or explodes through its aliases.
     """
-    check_size(text, name)
-    check_depth(text, name)
-    loader = _Loader(text)
-    try:
-        node: Node | None = loader.get_single_node()
-        if node is not None and "&" in text:
-            check_aliases(node, name)
-    except yaml.YAMLError as error:
-        raise ProblemsError([_problem(name, error)]) from None
-    finally:
-        loader.dispose()
-    return node
+    with _loader_of(text, name) as loader:
+        return _composed(loader, text, name)
 
 
 def load_yaml(text: str, name: str) -> Any:  # noqa: ANN401  YAML holds anything
@@ -195,34 +228,16 @@ def load_yaml(text: str, name: str) -> Any:  # noqa: ANN401  YAML holds anything
 
     Raises ProblemsError as `compose_yaml` does, and for a key that stands twice in one mapping.
     """
-    check_size(text, name)
-    check_depth(text, name)
-    loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-        if node is not None and "&" in text:
-            check_aliases(node, name)
-        return None if node is None else loader.construct_document(node)
-    except _DuplicateKeyError as error:
-        raise ProblemsError([Problem(
-            file=name, line=error.key.start_mark.line + 1, path=str(error.key.value),
-            message=f"key {str(error.key.value)!r} stands twice in one mapping, first in line {error.first.start_mark.line + 1}",
-            remedy="remove one of the two, or rename it",
-        )]) from None  # fmt: skip
-    except yaml.YAMLError as error:
-        raise ProblemsError([_problem(name, error)]) from None
-    except ValueError as error:  # an integer of more digits than Python reads
-        raise ProblemsError(
-            [
-                Problem(
-                    file=name,
-                    message=f"holds a value that cannot be read: {error}",
-                    remedy="write it as a text in quotes",
-                )
-            ]
-        ) from None
-    finally:
-        loader.dispose()
+    with _loader_of(text, name) as loader:
+        try:
+            node = _composed(loader, text, name)
+            return None if node is None else loader.construct_document(node)
+        except _DuplicateKeyError as error:
+            raise ProblemsError([Problem(
+                file=name, line=error.key.start_mark.line + 1, path=str(error.key.value),
+                message=f"key {str(error.key.value)!r} stands twice in one mapping, first in line {error.first.start_mark.line + 1}",
+                remedy="remove one of the two, or rename it",
+            )]) from None  # fmt: skip
 
 
 def format_yaml(value: object, *, width: int = 120) -> str:
