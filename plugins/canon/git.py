@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -163,19 +163,21 @@ def _entries(listing: bytes) -> Iterable[TreeEntry]:
 
 def committable_files(root: Path, paths: Collection[str]) -> frozenset[str]:
     """Return those of ``paths`` under which Git tracks files (there now or not), or could: they are not ignored."""
-    top = root.resolve()  # git refuses to look outside of the repository, and beyond a link
-    inside = [path for path in paths if not leaves_repository(path)
-              and (root / path).parent.resolve() == top / posixpath.dirname(posixpath.normpath(path))]  # fmt: skip
+    # git refuses to look outside of the repository, and beyond a link
+    inside = [path for path in paths if not leaves_repository(path) and is_below(root, path)]
     if not inside or not is_checkout(root):
         return frozenset()
     literal = {"GIT_LITERAL_PATHSPECS": "1"}
     listing = run_git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *inside, env=literal)
     files = [path.decode("utf-8", "surrogateescape") for path in listing.split(b"\0") if path]
     return frozenset(
-        path
-        for path in inside
-        if any(file == posixpath.normpath(path) or file.startswith(posixpath.normpath(path) + "/") for file in files)
+        path for path in inside if any(f"{file}/".startswith(f"{posixpath.normpath(path)}/") for file in files)
     )
+
+
+def is_below(root: Path, path: str) -> bool:
+    """Tell whether no folder above ``path`` is a link."""
+    return (root / path).parent.resolve() == root.resolve() / posixpath.dirname(posixpath.normpath(path))
 
 
 def untracked_files(root: Path, paths: Sequence[str]) -> tuple[str, ...]:
@@ -236,34 +238,26 @@ def load_source_state(root: Path, made: Collection[str] = (), names_from: Path |
     changed = _changed_files(root, commit)
     relevant = [path for path in changed if not any(path == out or path.startswith(f"{out}/") for out in made)]
     if commit is not None and not relevant:
-        return _with(state, tree=commit_source_tree(root, commit))
+        return replace(state, tree=commit_source_tree(root, commit))
     size = sum(_size(root / path) for path in changed)
     if size > MAX_CHANGED:
         note = f"{size >> 20} MiB of files are neither committed nor ignored: neither patch nor tree is recorded; list them in .gitignore, or commit them"
-        return _with(state, dirty=True, note=note)
+        return replace(state, dirty=True, note=note)
     try:
         try:
             tree, patch = _tree_and_patch(root, commit)
         except CanonError:  # a file went away between the look and the read, as editors' and tools' own files do
             tree, patch = _tree_and_patch(root, commit)
     except CanonError as error:
-        return _with(state, dirty=True, note=f"neither patch nor tree is recorded: {error}")
+        return replace(state, dirty=True, note=f"neither patch nor tree is recorded: {error}")
     if len(patch) > MAX_PATCH:
-        return _with(
+        return replace(
             state,
             dirty=True,
             tree=tree,
             note=f"the patch has {len(patch) >> 20} MiB, more than {MAX_PATCH >> 20}: it is not recorded; commit first",
         )
-    return _with(state, dirty=True, tree=tree, patch=patch)
-
-
-def _with(
-    state: SourceState, *, tree: str | None = None, dirty: bool = False, patch: bytes = b"", note: str = ""
-) -> SourceState:
-    return SourceState(
-        commit=state.commit, branch=state.branch, url=state.url, tree=tree, dirty=dirty, patch=patch, note=note
-    )
+    return replace(state, dirty=True, tree=tree, patch=patch)
 
 
 def _size(path: Path) -> int:
@@ -312,19 +306,8 @@ def _tree_and_patch(root: Path, commit: str | None) -> tuple[str, bytes]:
             "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(alternates),
         }
-        run_git(
-            root,
-            "-c",
-            "advice.addEmbeddedRepo=false",
-            "-c",
-            "core.safecrlf=false",
-            "add",
-            "--all",
-            "--",
-            ".",
-            *_store_paths(root),
-            env=env,
-        )
+        plainly = ("-c", "advice.addEmbeddedRepo=false", "-c", "core.safecrlf=false")
+        run_git(root, *plainly, "add", "--all", "--", ".", *_store_paths(root), env=env)
         tree = source_tree(_entries(run_git(root, "ls-files", "-s", "-z", env=env)))
         base = commit or EMPTY_TREE
         patch = run_git(root, "diff", "--cached", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames",

@@ -7,9 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.faults import build_project, copy_project
-from tests.servers.conftest import credentials, direct, s3, s3_client, s3_endpoint
-
-__all__ = ["credentials", "direct", "s3", "s3_client", "s3_endpoint"]
 
 
 @pytest.fixture(scope="session")

@@ -115,13 +115,15 @@ def canon(
 
 
 def content(root: Path) -> dict[str, bytes | str | None]:
-    """Every file, link and folder below a root, and Git's view; Git's own folder and DVC's scratch are left out."""
+    """Every file, link and folder below a root, and Git's view; Git's own folder and locks are left out."""
     found: dict[str, bytes | str | None] = {}
     for folder, names, files in os.walk(root):
         names[:] = [name for name in names if name != ".git"]
         for name in (*names, *files):
             path = Path(folder) / name
             key = path.relative_to(root).as_posix()
+            if key.startswith(".dvc/tmp/") and path.suffix != ".json":  # locks, and the folders that they lie in
+                continue
             if path.is_symlink():
                 found[key] = f"-> {path.readlink()}"
             else:

@@ -50,7 +50,7 @@ def test_a_name_that_is_not_declared_is_answered_by_those_that_are(toy: Path) ->
         (("render", "--check"), {"changed"}),
         (("data", "pin"), {"dataset", "profile", "changed", "uri", "sha256", "md5", "size"}),
         (("data", "get"), {"dataset", "path", "moved"}),
-        (("profile", "cluster"), {"profile", "workspace", "changed"}),
+        (("profile", "cluster"), {"profile", "workspace", "changed", "left_out"}),
         (("log",), {"sent", "settled", "results"}),
     ],
 )

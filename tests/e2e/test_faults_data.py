@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import git
+from tests.conftest import S3, git
 from tests.e2e.faults import (
     assert_said,
     at_once,
@@ -21,7 +21,6 @@ from tests.e2e.faults import (
     unchanged,
     write,
 )
-from tests.servers.conftest import S3
 
 MEBIBYTE = 1024 * 1024
 
@@ -85,12 +84,12 @@ PINS: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
         "raw: {sha256: 1, md5: x, size: -1, nfiles: a, foo: 1}\nsources: {raw: {uri: 3}}\nprofiles: {cluster: {raw: 3, sources: {raw: 3}}}\n1: 2\n",
         (":1: raw.sha256: should be a text, not 1", ":1: raw.md5: should have another form, not 'x'", ":1: raw.size: should be greater",
          ":1: raw.nfiles: should be a valid integer", ":1: raw.foo: unknown key `foo`", ":2: sources.raw.uri: should be a text",
-         ":3: profiles.cluster.raw: should be a mapping", ":3: profiles.cluster.sources.raw: should be a mapping", ":4: [1]: should be a text"),
+         ":3: profiles.cluster.raw: should be a mapping", ":3: profiles.cluster.sources.raw: should be a mapping", ":4: 1: should be a text, not 1"),
     ),
     "a password": (f"sources: {{raw: {{uri: 'https://user:{SECRET}@example.invalid/x'}}}}\n", (":1: sources.raw.uri: the URI carries credentials\n    remedy: take them out",)),
     "a signature": (f"sources: {{raw: {{uri: 's3://b/x?X-Amz-Signature={SECRET}'}}}}\n", (":1: sources.raw.uri: the URI carries credentials",)),
     "no UTF-8": (b"\nraw: \xe9\n", ("pipelines/toy.pins.yaml:2: is not UTF-8 text (byte 6)",)),
-    "itself": ("raw: &r {sha256: *r}\n", ("pipelines/toy.pins.yaml:1: holds itself through an alias",)),
+    "itself": ("raw: &r {sha256: *r}\n", ("pipelines/toy.pins.yaml:1: its aliases expand",)),
 }  # fmt: skip
 
 

@@ -135,13 +135,12 @@ def test_settings_that_are_wrong(toy: Path, name: str) -> None:
 OVERLAYS: dict[str, tuple[str | bytes | None, str]] = {
     "list": ("- 1\n", "params/list.yaml is no mapping; write the keys of the params file that it changes"),
     "unknown": ("nope: 1\n", "the key `nope` stands in no YAML params file of the pipeline (params/toy.yaml)"),
-    "flat": ("train: 3\n", "params/toy.yaml has a mapping `train`, which the overlay would replace by 3"),
     "below": ("train: {lr: {a: 1}}\n", "params/toy.yaml has no mapping `train.lr`, which the overlay changes"),
     "latin": (b"train: \xe9\n", "params/latin.yaml:1: is not UTF-8 text (byte 7)\n    remedy: save it as UTF-8"),
     "broken": ("a: [\n", "params/broken.yaml:2: is not YAML"),
     "double": ("train: {lr: 1, lr: 2}\n", "params/double.yaml:1: lr: key 'lr' stands twice"),
-    "myself": ("train: &t {lr: *t}\n", "params/myself.yaml:1: holds itself through an alias"),
-    "missing": (None, "params/missing.yaml: is not there\n    remedy: write it, or take it out of `params` in pipelines/toy.yaml"),
+    "myself": ("train: &t {lr: *t}\n", "params/myself.yaml:1: its aliases expand"),
+    "missing": (None, "there is no overlay params/missing.yaml\n    remedy: write it, or take it out of `params` in pipelines/toy.yaml"),
 }  # fmt: skip
 
 
@@ -155,12 +154,15 @@ def test_overlays_that_fit_no_params_file_are_found_before_they_are_applied(toy:
     for name, (overlay, _) in OVERLAYS.items():
         if overlay is not None:
             write(toy, f"params/{name}.yaml", overlay)
-    canon(toy, "data", "pin", "--profile", "flat")
+    canon(toy, "data", "pin", "--profile", "unknown")
+    canon(toy, "data", "pin", "--profile", "missing")
     commit(toy)
     with unchanged(toy):
         done = canon(toy, "check", code=1)
-        assert_said(done.stderr, *(sentence for _, sentence in OVERLAYS.values()), "pipelines/toy.yaml:4: params.flat")
-        for name in ("flat", "missing"):
+        assert_said(
+            done.stderr, *(sentence for _, sentence in OVERLAYS.values()), "pipelines/toy.yaml:4: params.below: "
+        )
+        for name in ("unknown", "missing"):
             assert_said(canon(toy, "profile", name, code=1).stderr, OVERLAYS[name][1])
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from canon.model.errors import Problem, ProblemsError
 from canon.model.paths import out_finding, path_finding
 from canon.model.places import line_of
-from canon.output.yaml import MAX_DEPTH, compose_yaml, load_yaml
+from canon.output.limits import MAX_DEPTH
+from canon.output.yaml import compose_yaml, load_yaml
 
 TEXT = """\
 stages:
@@ -46,8 +47,8 @@ def test_collections_nest_to_the_limit_and_no_deeper(opening: str) -> None:
         return opening * depth + "x" + closing * depth
 
     if opening != "? ":  # a mapping is no key
-        load_yaml(nested(MAX_DEPTH - 1), "f")
-    for depth in (MAX_DEPTH, 200_000):
+        load_yaml(nested(MAX_DEPTH), "f")
+    for depth in (MAX_DEPTH + 1, 200_000):
         with pytest.raises(ProblemsError, match="nests more than"):
             load_yaml(nested(depth), "f")
 

@@ -42,13 +42,15 @@ def render(
 ) -> None:
     """Write the files that are generated from the declarations; only what changed."""
     from canon.adapters import render_project
+    from canon.dvc.render import needs_git
     from canon.git import check_repository, is_checkout
     from canon.output.files import changed_files, format_diff, write_files
 
     root = find_root(Path.cwd())
-    if not is_checkout(root):
-        check_repository(root)  # which sources are deps of a stage depends on what Git can hold
-    files = render_project(load_project(root))
+    project = load_project(root)
+    if needs_git(project) and not is_checkout(root):
+        check_repository(root)
+    files = render_project(project)
     if check_only:
         changed = [file.path for file in changed_files(root, files)]
         if json_:

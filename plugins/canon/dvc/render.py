@@ -123,6 +123,16 @@ def _header(pipeline: Pipeline) -> str:
     return text
 
 
+def needs_git(project: Project) -> bool:
+    """Tell whether what is rendered depends on Git: it decides which local sources are deps."""
+    profile = project.settings.default_profile
+    return any(
+        data.materialize and not is_url(data.from_[profile])
+        for pipeline in project.pipelines
+        for data in pipeline.declaration.data.values()
+    )
+
+
 def local_sources(project: Project, pipeline: Pipeline) -> frozenset[str]:
     """Sources of the default profile that lie in the repository where Git can hold them: deps of the data stages."""
     profile = project.settings.default_profile

@@ -113,6 +113,9 @@ def _stage_findings(declaration: Declaration) -> Iterator[_Finding]:
             yield ("stages", name), f"DVC does not allow the stage name {name!r}", "use letters, digits, `-` and `_`"
         if isinstance(stage, ForeachDefinition):
             yield from _foreach_findings(name, stage)
+            yield from _unloadable_findings(("stages", name, "do"), stage.do)
+        else:
+            yield from _unloadable_findings(("stages", name), stage)
     for name in declaration.data:
         if name in RESERVED_DATASETS:
             yield ("data", name), f"`{name}` is a key of the pins file itself", "rename the dataset"
@@ -126,6 +129,17 @@ def _foreach_findings(name: str, stage: ForeachDefinition) -> Iterator[_Finding]
         yield place, f"{stage.foreach!r} is no list", "write a list, a mapping, or `${name of one}`"
     if isinstance(stage.foreach, Mapping) and any("${" in str(key) for key in stage.foreach):
         yield place, "`${…}` is not filled in where it is a key", "write the key itself"
+
+
+def _unloadable_findings(place: Place, stage: StageDefinition) -> Iterator[_Finding]:
+    """What DVC's schema takes and DVC then cannot load."""
+    if stage.matrix is not None and not stage.matrix:
+        yield (*place, "matrix"), "a matrix without axes has no members", "write `NAME: [VALUES]`, or remove it"
+    for index, item in enumerate(stage.plots or ()):
+        for path, flags in item.items() if isinstance(item, Mapping) else ():
+            if isinstance(flags, tuple):
+                remedy = "write a mapping; several plots of one file stand under `plots` at the top"
+                yield (*place, "plots", index, path), "DVC does not load a list of settings", remedy
 
 
 def _path_findings(declaration: Declaration) -> Iterator[_Finding]:

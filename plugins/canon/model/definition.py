@@ -36,11 +36,14 @@ class PlotFlags(OutFlags):
     header: Flag | None = None
 
 
+OneOrMorePlotFlags: TypeAlias = Annotated[
+    Union[Annotated[PlotFlags, MAPPING], Annotated[tuple[PlotFlags, ...], LIST]], by_shape("<mapping>", "<list>")  # noqa: UP007  tags need Union
+]  # fmt: skip
 Out: TypeAlias = Annotated[
     Union[Annotated[RelativePath, TEXT], Annotated[dict[str, OutFlags], MAPPING]], by_shape("<text>", "<mapping>")  # noqa: UP007
 ]  # fmt: skip
 Plot: TypeAlias = Annotated[
-    Union[Annotated[RelativePath, TEXT], Annotated[dict[str, PlotFlags], MAPPING]], by_shape("<text>", "<mapping>")  # noqa: UP007
+    Union[Annotated[RelativePath, TEXT], Annotated[dict[str, OneOrMorePlotFlags], MAPPING]], by_shape("<text>", "<mapping>")  # noqa: UP007
 ]  # fmt: skip
 Param: TypeAlias = Annotated[
     Union[Annotated[Text, TEXT], Annotated[dict[str, tuple[str, ...] | None], MAPPING]], by_shape("<text>", "<mapping>")  # noqa: UP007
@@ -78,9 +81,7 @@ class StageDefinition(Declared):
     always_changed: Flag | None = None
     desc: str | None = None
     meta: Any = None
-    matrix: dict[str, Listed] | None = Field(
-        default=None, description="a stage for each combination of these values", min_length=1
-    )
+    matrix: dict[str, Listed] | None = Field(default=None, description="a stage for each combination of these values")
     pod: Pod | None = Field(default=None, description="how the stage runs as a pod; never changes DVC's hash")
     environment: Flag | None = Field(
         default=None, description="false: the stage does not depend on the pipeline's environment"

@@ -221,7 +221,7 @@ def load_project(root: Path, names: Sequence[str] = ()) -> Project:
     files = declaration_files(root)
     if not files:
         remedy = "write one as pipelines/NAME.yaml, with `name: NAME` and `stages:`"
-        raise ProblemsError([Problem(file=f"{PIPELINES}/", message="holds no declaration", remedy=remedy)])
+        raise ProblemsError([Problem(file=f"{PIPELINES}/", message="there is no declaration", remedy=remedy)])
     problems: list[Problem] = []
     pipelines: list[Pipeline] = []
     for file in files:

@@ -34,7 +34,7 @@ def load_text(path: Path, name: str = "") -> str | None:
     try:
         content = path.read_bytes()
         return content.decode()
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
@@ -102,7 +102,8 @@ def _place(root: Path, file: RenderedFile) -> Path:
     inside = not file.path.startswith("/") and not {"", ".", "..", ".git"} & set(steps)
     if not inside or not (root / file.path).parent.resolve().is_relative_to(root.resolve()):
         raise CanonError(
-            f"the file {file.path!r} that was rendered lies outside of the repository, or in .git; nothing was written"
+            f"the file {file.path!r} that was rendered lies outside of the repository, or in .git; nothing was written: "
+            "give it another place, or replace the link by what it points to"
         )
     return root / file.path
 

@@ -167,10 +167,10 @@ def test_a_folder_that_may_not_be_written_is_said(tmp_path: Path) -> None:
 
 def test_a_file_that_may_not_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").symlink_to("a.yaml")  # for root, too
-    with pytest.raises(CanonError, match=r"cannot read .*a\.yaml"):
+    with pytest.raises(CanonError, match=r"a\.yaml: cannot be read"):
         load_text(tmp_path / "a.yaml")
     (tmp_path / "b.yaml").write_bytes(b"a\xff")
-    with pytest.raises(CanonError, match=r"b\.yaml is not UTF-8 text \(byte 1\)"):
+    with pytest.raises(CanonError, match=r"b\.yaml:1: is not UTF-8 text \(byte 1\)"):
         load_text(tmp_path / "b.yaml")
     assert load_text(tmp_path / "none") is None
 
