@@ -98,7 +98,7 @@ def clean_urls(text: str) -> str:
 
 def is_checkout(root: Path) -> bool:
     """Tell whether ``root`` lies in a Git checkout; a broken one counts, so that git says what is wrong with it."""
-    return (root / ".git").exists() or _try_git(root, "rev-parse", "--show-toplevel") is not None
+    return (root / ".git").exists() or try_git(root, "rev-parse", "--show-toplevel") is not None
 
 
 def check_repository(root: Path) -> None:

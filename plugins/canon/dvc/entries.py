@@ -16,8 +16,8 @@ from typing import Any
 from canon.dvc.hashes import Hash, hash_path
 from canon.dvc.ignore import IgnoreRules
 from canon.dvc.params import load_params, tracked_values
-from canon.model.consistency import is_url, leaves_repository
 from canon.model.errors import CanonError
+from canon.model.paths import is_url, leaves_repository
 from canon.model.stage import DEFAULT_PARAMS_FILE, Stage
 
 Hashes = Mapping[str, Hash]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from canon.dvc.ignore import FILE, IgnoreRules
-from canon.model.consistency import leaves_repository
 from canon.model.errors import CanonError
+from canon.model.paths import leaves_repository
 from canon.model.pins import folder_md5
 
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
