@@ -32,13 +32,20 @@ part() { # part NAME FUNCTION ARGUMENT: time it, go on with the others when it f
     echo "soak: $1: $result after $(($(date +%s) - started)) s" | tee -a "$work/summary" >&2
 }
 
-oldest_dvc() { # pathspec of that time: its 1.0 moved what Canon and DVC use of it. What DVC's other libraries have deprecated since is no error
+# What Canon needs, with the oldest DVC and the pathspec of that time (1.0 moved what both use of it); today's tools and PyYAML.
+# What DVC's other libraries have deprecated since is no error here.
+oldest_dvc() {
+    tools=""
+    for name in hatchling hypothesis pytest pytest-timeout pyyaml; do
+        tools="$tools $name==$(version "$name")"
+    done
     python -m venv --without-pip "$work/oldest"
-    timeout 600 uv pip install --quiet --python "$work/oldest/bin/python" --compile-bytecode \
-        "dvc==$1" "pathspec<1" pydantic pyyaml dpath ruamel.yaml ruamel.yaml.clib \
-        "hypothesis==$(version hypothesis)" "pytest==$(version pytest)" "pytest-timeout==$(version pytest-timeout)"
+    # shellcheck disable=SC2086  several words
+    timeout 900 uv pip install --quiet --python "$work/oldest/bin/python" --compile-bytecode \
+        -r pyproject.toml "dvc==$1" "pathspec<1" $tools
+    timeout 300 uv pip install --quiet --python "$work/oldest/bin/python" --offline --no-deps --no-build-isolation .
     inside "$work/oldest" dvc --version >&2
-    inside "$work/oldest" env PYTHONPATH=plugins timeout 2400 \
+    inside "$work/oldest" timeout 2400 \
         python -m pytest -q -m "not root" -o filterwarnings=default --disable-warnings --timeout 2000 \
         --basetemp "$work/oldest-tests" tests/contract
 }

@@ -204,7 +204,7 @@ def check_run_cache(project: Project, stage: Stage, loaded: Any, entry: dict[str
     assert run_cache_key(before) == key
     usable = not reasons_without_entry(absolute, entry)
     event(f"entry kept: {path.exists()}, other machines can use it: {usable}")
-    assert (path.exists() and all(out.push for out in stage.outs)) == usable
+    assert (path.exists() and all(out.can_push for out in loaded.outs)) == usable
     if path.exists():
         kept = path.read_text()
         assert plain(load_entry(kept)) == plain(project.repo.stage_cache._load_cache(key, value))
