@@ -150,7 +150,13 @@ def test_a_full_disk_leaves_the_old_result_or_the_new_one(clone: Path, run: Run)
     assert "nothing was changed there" in done.stderr
     assert file.read_text() == "the old one\n"
     assert [path.name for path in file.parent.iterdir() if path.name.endswith(".tmp")] == []
-    # Room for it, none for the row and none for the record that would be kept.
+
+
+@pytest.mark.soak
+def test_a_full_disk_is_told_where_not_even_a_record_can_be_kept(clone: Path, run: Run) -> None:
+    file = clone / "results/co2.json"
+    swell(clone)
+    # Room for the result, none for the row and none for the record that would be kept.
     done = run(clone, *limited(600_000, "canon", "track", "co2"), code=1)
     assert "free some space, then run `canon log`" in done.stderr
     assert spool_of(clone) == []
@@ -161,6 +167,7 @@ def test_a_full_disk_leaves_the_old_result_or_the_new_one(clone: Path, run: Run)
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.soak
 def test_a_deleted_experiment_keeps_its_results_until_it_is_back(clone: Path, run: Run) -> None:
     store = local_store(clone)
     identity = store.client.create_experiment("co2", artifact_location=(clone / "mlartifacts/co2").as_uri())

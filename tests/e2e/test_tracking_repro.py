@@ -65,14 +65,20 @@ def test_repro_in_a_fresh_clone_gives_the_committed_lock_and_one_complete_row(ra
     assert "canon.patch" not in artifacts
 
 
-def test_the_model_is_registered_and_predicts_from_the_store(ran: Path, run: Run) -> None:
+def test_the_model_is_registered_with_its_metrics(ran: Path) -> None:
     row = local_store(ran).row()
     client = local_store(ran).client
     (version,) = client.search_model_versions("name = 'co2'")
     assert version.run_id == row.info.run_id
     assert version.tags["canon.result"] == row.data.tags["canon.result"]
     (output,) = row.outputs.model_outputs  # type: ignore[union-attr]
-    assert client.get_logged_model(output.model_id).status == "READY"
+    model = client.get_logged_model(output.model_id)
+    assert model.status == "READY"
+    assert {metric.key: metric.value for metric in model.metrics or ()} == row.data.metrics
+
+
+@pytest.mark.soak
+def test_the_model_predicts_from_the_store(ran: Path, run: Run) -> None:
     code = (
         "import mlflow, pandas; "
         f"mlflow.set_tracking_uri('sqlite:///{ran}/mlflow.db'); "
