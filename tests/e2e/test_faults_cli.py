@@ -51,7 +51,7 @@ def test_a_name_that_is_not_declared_is_answered_by_those_that_are(toy: Path) ->
         (("data", "pin"), {"dataset", "profile", "changed", "uri", "sha256", "md5", "size"}),
         (("data", "get"), {"dataset", "path", "moved"}),
         (("profile", "cluster"), {"profile", "workspace", "changed", "left_out"}),
-        (("log",), {"sent", "settled", "results"}),
+        (("log",), {"sent", "left", "settled", "results"}),
     ],
 )
 def test_json_is_all_that_stands_on_stdout(toy: Path, arguments: tuple[str, ...], keys: set[str]) -> None:

@@ -103,8 +103,9 @@ DOES_IO = {
     *("mlflow", "dvc", "hera", "boto3", "threading", "time", "random", "canon.output.files.write_files", "canon.output.files.write_text"),
 }  # fmt: skip
 NOT_PURE = {
-    # Which sources Git can hold decides the deps of a dataset's stage; templates are filled in from the files that they name.
-    "canon.dvc.render": {"canon.git", "canon.git.committable_files", "canon.dvc.resolve", "canon.dvc.resolve.has_templating", "canon.dvc.resolve.resolve_stages"},
+    # Which sources Git can hold decides the deps of a dataset's stage; templates are filled in from the files that they name;
+    # what .dvcignore leaves out is no place for an out.
+    "canon.dvc.render": {"canon.dvc.refusals", "canon.dvc.refusals.refusals", "canon.git", "canon.git.committable_files", "canon.dvc.resolve", "canon.dvc.resolve.has_templating", "canon.dvc.resolve.resolve_stages"},
 }  # fmt: skip
 
 

@@ -160,7 +160,8 @@ def test_a_folder_that_may_not_be_written_is_said(tmp_path: Path) -> None:
     (folder / "a.yaml").write_text("old")
     folder.chmod(0o555)
     done = subprocess.run([sys.executable, "-c", READ_ONLY, folder], check=False, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (1, "cannot write a.yaml: Permission denied; nothing was changed there\n")
+    said = "cannot write a.yaml: Permission denied; nothing was changed there: make room, or give the right to write\n"
+    assert (done.returncode, done.stderr) == (1, said)
     assert (folder / "a.yaml").read_text() == "old"
     assert names(folder) == ["a.yaml"]
 
