@@ -15,7 +15,7 @@ from pathlib import Path
 
 from canon.model.errors import CanonError
 
-NEW, OLD, LOCK, GONE = "new", "old", "lock", "gone"
+NEW, OLD, LOCK, UNLOCKED, GONE = "new", "old", "lock", "unlocked", "gone"
 ROUNDS = 5
 """How often another process may put a folder at the same place before this one gives up."""
 OCCUPIED = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR})
@@ -38,8 +38,9 @@ def scratch_beside(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=target.parent))
     try:
-        with (scratch / LOCK).open("wb") as lock:
+        with (scratch / UNLOCKED).open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            (scratch / UNLOCKED).rename(scratch / LOCK)  # locked from the moment that `recover` sees it
             yield scratch
     finally:
         _restore(scratch, target)
