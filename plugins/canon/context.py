@@ -5,22 +5,12 @@ from __future__ import annotations
 import posixpath
 from pathlib import Path
 
-from canon.git import (
-    head_commit,
-    remote_url,
-)
+from canon.git import head_commit, remote_url
+from canon.locks import declared_stages
 from canon.model.pins import data_hash
-from canon.model.project import (
-    Pipeline,
-    Project,
-    find_root,
-    load_project,
-)
+from canon.model.project import Pipeline, Project, find_root, load_project
 from canon.model.result import data_inputs
-from canon.results import (
-    collect_pins,
-    declared_stages,
-)
+from canon.results import collect_pins
 from canon.track import project_home
 
 

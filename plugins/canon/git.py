@@ -1,53 +1,17 @@
-"""Git, through its own command line: what is tracked, what is changed, which source tree a commit or a checkout has."""
+"""Git, through its own command line: what is tracked and ignored, what a commit holds, where a repository came from."""
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
-import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from canon.model.errors import CanonError
 from canon.model.paths import leaves_repository
-from canon.model.tree import TreeEntry, is_source, source_tree
-
-MAX_PATCH = 10 * 1024 * 1024
-"""Largest patch of a dirty run, in bytes."""
-MAX_CHANGED = 64 * 1024 * 1024
-"""Changed and untracked files of more bytes than this are not hashed: they are data that nobody ignored."""
-EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-LOCAL_STORE = (
-    "mlflow.db",
-    "mlflow.db-journal",
-    "mlflow.db-wal",
-    "mlflow.db-shm",
-    ".mlflow.db.lock",
-    "mlartifacts",
-    "mlruns",
-)
-"""MLflow's local store is no source, even where nobody ignored it."""
-_SOURCE_PATHS = (".", ":(exclude)argo", ":(exclude,glob)**/dvc.lock", ":(exclude,glob)**/.gitignore")
-
-
-@dataclass(frozen=True, slots=True)
-class SourceState:
-    """Where a result was made. ``commit`` is None before the first commit, ``branch`` on a detached HEAD.
-
-    ``tree`` is None when too much lies in the checkout that is neither committed nor ignored (``note`` says so then).
-    """
-
-    commit: str | None
-    branch: str | None
-    url: str | None
-    tree: str | None
-    dirty: bool
-    patch: bytes
-    note: str = ""
+from canon.model.tree import TreeEntry, source_tree
 
 
 def run_git(root: Path, *arguments: str, env: Mapping[str, str] | None = None, stdin: bytes | None = None) -> bytes:
@@ -148,10 +112,11 @@ def commit_source_tree(root: Path, commit: str) -> str:
 
 def _commit_entries(root: Path, commit: str) -> tuple[TreeEntry, ...]:
     listing = run_git(root, "ls-tree", "-r", "-z", "--full-tree", commit)
-    return tuple(_entries(listing))
+    return tuple(tree_entries(listing))
 
 
-def _entries(listing: bytes) -> Iterable[TreeEntry]:
+def tree_entries(listing: bytes) -> Iterable[TreeEntry]:
+    """Yield the entries of what `git ls-tree -r -z` or `git ls-files -s -z` printed."""
     for line in listing.split(b"\0"):
         if line:
             facts, _, path = line.partition(b"\t")
@@ -225,48 +190,6 @@ def store_root(root: Path) -> Path:
     return root
 
 
-def load_source_state(root: Path, made: Collection[str] = (), names_from: Path | None = None) -> SourceState:
-    """Return the state of a checkout. ``made``: paths that the pipeline itself writes; alone they make nothing dirty.
-
-    ``names_from`` is the checkout that knows branch and remote, where ``root`` is a temporary copy that does not.
-    Raises CanonError when ``root`` is no checkout.
-    """
-    commit = head_commit(root)
-    named = names_from or root
-    branch = try_git(named, "symbolic-ref", "--short", "--quiet", "HEAD")
-    state = SourceState(commit=commit, branch=branch, url=remote_url(named), tree=None, dirty=False, patch=b"")
-    changed = _changed_files(root, commit)
-    relevant = [path for path in changed if not any(path == out or path.startswith(f"{out}/") for out in made)]
-    if commit is not None and not relevant:
-        return replace(state, tree=commit_source_tree(root, commit))
-    size = sum(_size(root / path) for path in changed)
-    if size > MAX_CHANGED:
-        note = f"{size >> 20} MiB of files are neither committed nor ignored: neither patch nor tree is recorded; list them in .gitignore, or commit them"
-        return replace(state, dirty=True, note=note)
-    try:
-        try:
-            tree, patch = _tree_and_patch(root, commit)
-        except CanonError:  # a file went away between the look and the read, as editors' and tools' own files do
-            tree, patch = _tree_and_patch(root, commit)
-    except CanonError as error:
-        return replace(state, dirty=True, note=f"neither patch nor tree is recorded: {error}")
-    if len(patch) > MAX_PATCH:
-        return replace(
-            state,
-            dirty=True,
-            tree=tree,
-            note=f"the patch has {len(patch) >> 20} MiB, more than {MAX_PATCH >> 20}: it is not recorded; commit first",
-        )
-    return replace(state, dirty=True, tree=tree, patch=patch)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.lstat().st_size
-    except OSError:
-        return 0
-
-
 def remote_url(root: Path) -> str | None:
     """URL of the remote `origin` (or the first one), without credentials."""
     names = (try_git(root, "remote") or "").split()
@@ -274,50 +197,3 @@ def remote_url(root: Path) -> str | None:
         return None
     url = try_git(root, "remote", "get-url", "origin" if "origin" in names else names[0])
     return clean_url(url) if url else None
-
-
-def changed_files(root: Path) -> list[str]:
-    """Source files that differ from HEAD, and untracked ones that are not ignored."""
-    return _changed_files(root, head_commit(root))
-
-
-def _changed_files(root: Path, commit: str | None) -> list[str]:
-    if commit is None:
-        listing = run_git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    else:
-        listing = run_git(root, "diff", "--name-only", "--no-renames", "-z", "--ignore-submodules=none", commit)
-        listing += run_git(root, "ls-files", "-z", "--others", "--exclude-standard", "--full-name")
-    paths = {path.decode("utf-8", "surrogateescape") for path in listing.split(b"\0") if path}
-    return sorted(path for path in paths if is_source(path) and path.split("/", 1)[0] not in LOCAL_STORE)
-
-
-def _tree_and_patch(root: Path, commit: str | None) -> tuple[str, bytes]:
-    """Source tree and patch of the checkout as it stands; index and object store of the repository are left alone."""
-    folder = Path(tempfile.mkdtemp(prefix="canon-git-"))
-    try:
-        index = Path(os.fsdecode(run_git(root, "rev-parse", "--path-format=absolute", "--git-path", "index").strip()))
-        objects = os.fsdecode(run_git(root, "rev-parse", "--path-format=absolute", "--git-path", "objects").strip())
-        if index.exists():
-            shutil.copyfile(index, folder / "index")
-        (folder / "objects").mkdir()
-        alternates = [objects, *filter(None, [os.environ.get("GIT_ALTERNATE_OBJECT_DIRECTORIES")])]
-        env = {
-            "GIT_INDEX_FILE": str(folder / "index"),
-            "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(alternates),
-        }
-        plainly = ("-c", "advice.addEmbeddedRepo=false", "-c", "core.safecrlf=false")
-        run_git(root, *plainly, "add", "--all", "--", ".", *_store_paths(root), env=env)
-        tree = source_tree(_entries(run_git(root, "ls-files", "-s", "-z", env=env)))
-        base = commit or EMPTY_TREE
-        patch = run_git(root, "diff", "--cached", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames",
-                        base, "--", *_SOURCE_PATHS, env=env)  # fmt: skip
-        return tree, patch
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _store_paths(root: Path) -> tuple[str, ...]:
-    """Pathspecs that leave MLflow's local store out; `git add` fails when one names what is ignored anyway."""
-    ignored = (try_git(root, "check-ignore", "--", *LOCAL_STORE) or "").splitlines()
-    return tuple(f":(exclude){name}" for name in LOCAL_STORE if name not in ignored)

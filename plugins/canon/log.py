@@ -11,13 +11,13 @@ from canon.dvc.lockfile import load_lockfile
 from canon.dvc.objects import cache_folder
 from canon.dvc.track_stage import result_path
 from canon.git import (
-    SourceState,
     clean_urls,
     commit_source_tree,
     commit_text,
     head_commit,
     remote_url,
 )
+from canon.locks import Lock, check_newest, declared_stages, load_lock, load_result_of_lock, lock_path
 from canon.mlflow.record import RunRecord
 from canon.model.declaration import TRACK
 from canon.model.errors import CanonError, DataMissingError, listed
@@ -25,17 +25,10 @@ from canon.model.pins import Pins, load_pins
 from canon.model.project import SETTINGS_FILE, Pipeline, Project, load_declaration, pins_file_of
 from canon.model.result import Result, result_from_text
 from canon.profiles import applied_profile
-from canon.results import (
-    Lock,
-    check_newest,
-    collect_result,
-    declared_stages,
-    load_lock,
-    load_result_of_lock,
-    lock_path,
-    record_of,
-)
+from canon.results import collect_result
 from canon.revisions import commits_since, experiment_of
+from canon.rows import record_of
+from canon.source_state import SourceState
 from canon.track import Say, Tracked, log_result, origin_of, send, tracking_store
 
 

@@ -1,24 +1,18 @@
-"""From a finished pipeline in a checkout to its result, and from a result to what MLflow is told."""
+"""What a result is made of: from a finished pipeline in a checkout to its params, metrics, pins, entries and artifacts."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import posixpath
-import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from canon.dvc.lockfile import load_lockfile
-from canon.dvc.objects import StoredFile, stored_files
-from canon.dvc.render import build_document, local_sources, resolve_document
-from canon.dvc.track_stage import result_path
+from canon.dvc.objects import StoredFile, files_below, stored_files
 from canon.git import tracked_files
-from canon.mlflow.record import ModelRecord, Origin, RunRecord, build_record
-from canon.model.declaration import TRACK
+from canon.locks import declared_stages, load_lock
 from canon.model.definition import Artifact
 from canon.model.errors import CanonError
 from canon.model.project import Pipeline, Project
@@ -26,35 +20,6 @@ from canon.model.result import Result
 from canon.model.stage import Stage
 from canon.output.files import load_text
 from canon.output.yaml import load_yaml
-
-
-@dataclass(frozen=True, slots=True)
-class Lock:
-    """A pipeline's dvc.lock: where it lies, its text, its entries."""
-
-    path: str
-    text: str
-    entries: Mapping[str, Mapping[str, Any]]
-
-
-def lock_path(pipeline: Pipeline) -> str:
-    """Path of a pipeline's dvc.lock, relative to the root."""
-    return posixpath.join(posixpath.dirname(pipeline.declaration.dvc_file), "dvc.lock")
-
-
-def load_lock(root: Path, pipeline: Pipeline) -> Lock:
-    """Return the dvc.lock of a checkout. Raises CanonError when there is none."""
-    path = lock_path(pipeline)
-    text = load_text(root / path)
-    if text is None:
-        raise CanonError(f"{path} does not exist: nothing has run yet; run `dvc repro`")
-    return Lock(path=path, text=text, entries=load_lockfile(text, path))
-
-
-def declared_stages(project: Project, pipeline: Pipeline) -> tuple[Stage, ...]:
-    """The stages whose entries belong to the result: all that dvc.yaml has but `track`."""
-    document = build_document(pipeline, local_sources(project, pipeline))
-    return tuple(resolve_document(project.root, pipeline, document))
 
 
 def collect_result(project: Project, pipeline: Pipeline, cache: Path) -> Result:
@@ -193,140 +158,10 @@ def artifact_files(
             if artifact.path == path or artifact.path.startswith(f"{path}/"):
                 inside = artifact.path[len(path) :].strip("/")
                 files = _files_of(_recorded(entries[stage.name], out.path), cache, root / path if root else None)
-                return tuple(_below(files, inside))
+                return tuple(files_below(files, inside))
     raise CanonError(f"no stage makes the artifact {artifact.path}; list it among the outs of the stage that does")
-
-
-def _below(files: Iterable[StoredFile], inside: str) -> Iterator[StoredFile]:
-    for file in files:
-        if not inside:
-            yield file
-        elif file.relpath == inside:
-            yield StoredFile("", file.md5, file.path)
-        elif file.relpath.startswith(f"{inside}/"):
-            yield StoredFile(file.relpath[len(inside) + 1 :], file.md5, file.path)
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def find_recorded(entries: Mapping[str, Mapping[str, Any]], path: str, folder: str) -> Mapping[str, Any] | None:
-    """The recorded out at ``path`` (from the root) among entries whose paths start from ``folder``."""
-    for entry in entries.values():
-        for out in entry.get("outs") or ():
-            if _from_root(folder, str(out["path"])) == path:
-                return dict(out)
-    return None
-
-
-def plot_outs(pipeline: Pipeline, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield path and recorded out of every plot: what a stage lists under `plots`, and outs that a top-level plot shows.
-
-    Declared paths may be templates; they are matched against the recorded ones, so that no resolver is needed.
-    """
-    patterns: list[re.Pattern[str]] = []
-    for stage in pipeline.raw["stages"].values():
-        definition = stage.get("do") or stage
-        patterns += [_pattern(path) for item in definition.get("plots") or () for path in _paths(item)]
-    for item in pipeline.raw.get("plots") or ():
-        patterns += [_pattern(path) for path in _paths(item)]
-        for plot in item.values() if isinstance(item, Mapping) else ():
-            for axis in ("x", "y"):
-                source = (plot or {}).get(axis)
-                patterns += [_pattern(path) for path in source] if isinstance(source, Mapping) else []
-    for name, entry in entries.items():
-        if name != TRACK:
-            for out in entry.get("outs") or ():
-                path = str(out["path"])
-                if any(pattern.fullmatch(path) for pattern in patterns):
-                    yield path, out
-
-
-def _paths(item: Any) -> Iterable[str]:  # noqa: ANN401  DVC's plots are texts and mappings
-    return [item] if isinstance(item, str) else list(item)
-
-
-def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(".+".join(re.escape(part) for part in re.split(r"\$\{[^}]*\}", path)))
-
-
-def rerun_command(pipeline: Pipeline, profile: str = "") -> str:
-    """The command that makes a pipeline's result again; for another profile in a workspace of its own."""
-    file = pipeline.declaration.dvc_file
-    again = "dvc repro" if file == "dvc.yaml" else f"dvc repro {file}"
-    return (
-        f"canon profile {profile} --into ../{pipeline.name}-{profile} && cd ../{pipeline.name}-{profile} && {again}"
-        if profile
-        else again
-    )
-
-
-def record_of(
-    project: Project, pipeline: Pipeline, result: Result, origin: Origin, lock: Lock, cache: Path, root: Path | None
-) -> RunRecord:
-    """All that MLflow is told of a result; files are named where they lie (``root``: the workspace may serve, too)."""
-    files: dict[str, Path] = {}
-    for path, out in plot_outs(pipeline, result.entries):
-        for stored in stored_files(out, cache, root / path if root else None):
-            files["plots/" + posixpath.join(path, stored.relpath).rstrip("/")] = stored.path
-    models = [
-        ModelRecord(
-            name=name,
-            files={
-                file.relpath or posixpath.basename(artifact.path): file.path
-                for file in _recorded_files(artifact, result.entries, cache, root)
-            },
-            register=project.settings.tracking.register_models,
-        )
-        for name, artifact in pipeline.declaration.artifacts.items()
-        if artifact.type == "model"
-    ]
-    return build_record(
-        result,
-        origin,
-        description=pipeline.declaration.description or "",
-        again=rerun_command(pipeline, origin.profile if origin.profile != project.settings.default_profile else ""),
-        sources={name: source.uri for name, source in pipeline.pins.sources.items()},
-        lock=lock.text,
-        files=files,
-        models=models,
-    )
-
-
-def _recorded_files(
-    artifact: Artifact, entries: Mapping[str, Mapping[str, Any]], cache: Path, root: Path | None
-) -> tuple[StoredFile, ...]:
-    for name, entry in entries.items():
-        for out in entry.get("outs") or () if name != TRACK else ():
-            path = str(out["path"])
-            if artifact.path == path or artifact.path.startswith(f"{path}/"):
-                files = stored_files(out, cache, root / path if root else None)
-                return tuple(_below(files, artifact.path[len(path) :].strip("/")))
-    raise CanonError(f"no stage makes the artifact {artifact.path}; list it among the outs of the stage that does")
-
-
-def load_result_of_lock(pipeline: Pipeline, lock: Lock, cache: Path, workspace: Path | None) -> tuple[bytes, str]:
-    """The bytes of the result that a dvc.lock's `track` entry names, and their md5. Raises CanonError."""
-    entry = lock.entries.get(TRACK)
-    own = result_path(pipeline.name)
-    if entry is None:
-        raise CanonError(
-            f"{lock.path} holds no result of {pipeline.name}: run `dvc repro`"
-            + ("" if pipeline.declaration.track else " (it is declared with `track: false`)")
-        )
-    for out in entry.get("outs") or ():
-        if posixpath.normpath(str(out["path"])) == own or str(out["path"]).endswith(own):
-            (stored,) = stored_files(out, cache, workspace / own if workspace else None)
-            return stored.path.read_bytes(), stored.md5
-    raise CanonError(f"{lock.path}: `{TRACK}` did not write {own}; run `canon render`, then `dvc repro`")
-
-
-def check_newest(pipeline: Pipeline, lock: Lock, result: Result) -> None:
-    """Raise CanonError when stages ran since `track` wrote the result."""
-    newer = [name for name, entry in result.entries.items() if lock.entries.get(name) != entry]
-    if newer:
-        raise CanonError(
-            f"{lock.path} is newer than the result of {pipeline.name} ({', '.join(newer)} ran since); run `dvc repro`"
-        )

@@ -9,25 +9,17 @@ from pathlib import Path
 
 from canon.dvc.objects import cache_folder
 from canon.dvc.track_stage import definition_hash, result_path
-from canon.git import (
-    SourceState,
-    clean_urls,
-    load_source_state,
-    store_root,
-)
+from canon.git import clean_urls, store_root
+from canon.locks import Lock, declared_stages, load_lock
 from canon.mlflow.record import Origin, RunRecord
 from canon.model.errors import CanonError, StoreUnavailableError
 from canon.model.project import Pipeline, Project
 from canon.model.result import Result, format_result
 from canon.output.files import write_bytes
 from canon.profiles import applied_profile
-from canon.results import (
-    Lock,
-    collect_result,
-    declared_stages,
-    load_lock,
-    record_of,
-)
+from canon.results import collect_result
+from canon.rows import record_of
+from canon.source_state import SourceState, load_source_state
 
 SPOOL = ".dvc/tmp/canon/spool"
 """Where results wait for a tracking server that did not answer."""

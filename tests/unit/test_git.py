@@ -13,11 +13,11 @@ from canon.git import (
     clean_urls,
     commit_source_tree,
     committable_files,
-    load_source_state,
     store_root,
 )
 from canon.model.errors import CanonError
 from canon.revisions import commits_since, resolve_revision
+from canon.source_state import load_source_state
 from tests.conftest import git
 
 
@@ -205,3 +205,25 @@ def test_a_local_store_that_is_ignored_is_no_obstacle_to_a_patch(repository: Pat
     assert (state.dirty, state.note) == (True, "")
     assert b"new.py" in state.patch
     assert b"mlflow" not in state.patch.replace(b"ignore", b"")
+
+
+def test_a_file_that_holds_secrets_by_its_name_never_gets_into_a_patch(repository: Path) -> None:
+    for name in (".env", "deploy/id_ed25519", "deploy/server.pem", "secrets.yaml"):
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_text("hunter2\n")
+    assert not load_source_state(repository).dirty
+    (repository / "README.md").write_text("changed\n")
+    state = load_source_state(repository)
+    assert b"changed" in state.patch
+    assert b"hunter2" not in state.patch
+    assert ".env" in state.note
+    git(repository, "commit", "-qam", "without the secrets")
+    assert commit_source_tree(repository, "HEAD") == state.tree
+
+
+def test_a_tracked_file_is_source_whatever_its_name(repository: Path) -> None:
+    (repository / ".env").write_text("PORT=1\n")
+    git(repository, "add", "-f", ".env")
+    git(repository, "commit", "-qm", "on purpose")
+    (repository / ".env").write_text("PORT=2\n")
+    assert b"PORT=2" in load_source_state(repository).patch

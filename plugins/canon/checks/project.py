@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from canon.adapters import render_project
 from canon.checks.inputs import input_problems, overlay_problems, pin_problems
 from canon.checks.stages import code_problems, path_problems, pod_problems
+from canon.dvc.ignore import IgnoreRules
 from canon.dvc.refusals import refusals
 from canon.dvc.render import declared_in, resolve_pipeline
-from canon.git import check_repository, head_commit, is_ignored
+from canon.git import check_repository, head_commit, is_ignored, tracked_files
 from canon.model.declaration import TRACK, data_stage
 from canon.model.errors import CanonError, Problem, ProblemsError
-from canon.model.project import SETTINGS_FILE, Project, load_project
+from canon.model.project import PIPELINES, SETTINGS_FILE, Project, load_project
 from canon.model.stage import Stage
-from canon.output.files import changed_files
+from canon.output.files import MARK, changed_files, foreign_files, load_text
 
 
 def check_project(root: Path) -> tuple[Problem, ...]:
@@ -99,13 +100,35 @@ def _repository_problems(root: Path) -> Iterator[Problem]:
 
 
 def _stale_problems(project: Project) -> Iterator[Problem]:
-    for file in changed_files(project.root, render_project(project)):
+    rendered = render_project(project)
+    foreign = foreign_files(project.root, rendered)
+    for file in changed_files(project.root, rendered):
         missing = not (project.root / file.path).exists()
-        yield Problem(
-            file=file.path,
-            message="is not there" if missing else "is not what the declarations say: it is stale, or was edited",
-            remedy="run `canon render`",
-        )
+        if file.path in foreign:
+            yield Problem(
+                file=file.path,
+                message="was not written by Canon, and a declaration generates a file of this name",
+                remedy="move what it says into the declaration, then run `canon render --force`",
+            )
+        else:
+            yield Problem(
+                file=file.path,
+                message="is not there" if missing else "is not what the declarations say: it is stale, or was edited",
+                remedy="run `canon render`",
+            )
+    yield from _orphan_problems(project, {file.path for file in rendered})
+
+
+def _orphan_problems(project: Project, rendered: Collection[str]) -> Iterator[Problem]:
+    """Generated files that no declaration makes any more: DVC would go on running them."""
+    rules = IgnoreRules(project.root)
+    for pattern in ("dvc.yaml", "*/dvc.yaml", f"{PIPELINES}/*.environment.yaml"):
+        for path in tracked_files(project.root, pattern):
+            there = path not in rendered and (project.root / path).is_file() and not rules.is_ignored(path)
+            if there and (load_text(project.root / path, path) or "").startswith(MARK):
+                yield Problem(
+                    file=path, message="is generated, but no declaration makes it any more", remedy="remove it"
+                )
 
 
 def _image_problems(project: Project) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from canon.cli.console import put, put_json, say
+from canon.model.errors import CanonError, listed
 from canon.model.project import find_root, load_project
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
@@ -38,13 +39,16 @@ def render(
     check_only: Annotated[
         bool, typer.Option("--check", help="Write nothing: print what would change, exit 1 if anything does.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Overwrite a dvc.yaml that Canon did not write, too.")
+    ] = False,
     json_: JsonOption = False,
 ) -> None:
     """Write the files that are generated from the declarations; only what changed."""
     from canon.adapters import render_project
     from canon.dvc.render import needs_git
     from canon.git import check_repository, is_checkout
-    from canon.output.files import changed_files, format_diff, write_files
+    from canon.output.files import changed_files, foreign_files, format_diff, write_files
 
     root = find_root(Path.cwd())
     project = load_project(root)
@@ -61,6 +65,12 @@ def render(
         if changed:
             raise typer.Exit(1)
         return
+    foreign = () if force else foreign_files(root, files)
+    if foreign:
+        raise CanonError(
+            f"{listed(foreign)} was not written by Canon, and would be overwritten; move what it says into the declaration, "
+            "then run `canon render --force`"
+        )
     written = write_files(root, files)
     if json_:
         put_json({"written": list(written), "files": [file.path for file in files]})

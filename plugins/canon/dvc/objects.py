@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -78,6 +78,17 @@ def stored_files(out: Mapping[str, Any], cache: Path, workspace: Path | None) ->
             member,
             _locate(f"{out['path']}/{relpath}", member, cache, workspace / relpath if workspace else None),
         )
+
+
+def files_below(files: Iterable[StoredFile], inside: str) -> Iterator[StoredFile]:
+    """Yield those files of an out that lie at or below a path within it (``""``: all), with paths relative to that."""
+    for file in files:
+        if not inside:
+            yield file
+        elif file.relpath == inside:
+            yield StoredFile("", file.md5, file.path)
+        elif file.relpath.startswith(f"{inside}/"):
+            yield StoredFile(file.relpath[len(inside) + 1 :], file.md5, file.path)
 
 
 def _md5_of(item: Mapping[str, Any], name: str) -> str:

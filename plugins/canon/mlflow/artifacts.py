@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from canon.model.errors import CanonError
+from canon.model.paths import leaves_repository
 
 
 class staged:  # noqa: N801  a context manager, used as a function
@@ -19,6 +20,9 @@ class staged:  # noqa: N801  a context manager, used as a function
 
     def __enter__(self) -> Path:
         self.folder = Path(tempfile.mkdtemp(prefix="canon-log-"))
+        for name in (*self.files, *self.texts):
+            if leaves_repository(name):  # whoever wrote that commit is not to be trusted
+                raise CanonError(f"{name!r} is no name of an artifact: it leads out of the run's folder")
         for name, source in self.files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
