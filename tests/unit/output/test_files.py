@@ -224,3 +224,9 @@ def test_a_diff_shows_what_would_change_and_applies(tmp_path: Path) -> None:
     assert "same.yaml" not in diff
     subprocess.run(["git", "apply", "-"], input=diff, text=True, cwd=tmp_path, check=True)
     assert changed_files(tmp_path, files) == ()
+
+
+def test_folders_made_for_a_file_that_cannot_be_written_go_again(tmp_path: Path) -> None:
+    with pytest.raises(CanonError, match="File name too long"):
+        write_text(tmp_path / "a" / "b" / ("x" * 250), "x")
+    assert names(tmp_path) == []
