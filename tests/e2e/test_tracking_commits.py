@@ -158,8 +158,7 @@ def test_a_revision_without_a_result_is_an_error(repository: Path, revision: str
 
 def as_no_repository(root: Path) -> None:
     shutil.rmtree(root / ".git")
-    with (root / ".dvc/config").open("a") as file:
-        file.write("    no_scm = true\n")
+    (root / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
 
 
 def as_repository_without_commit(root: Path) -> None:
