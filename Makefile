@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Relative: the name of a target cannot hold blanks, the path of a checkout can.
 READY := .venv/.ready
 # DVC and the stages' commands find `canon`, `dvc` and `python` here.
-RUN := PATH="$(BIN):$$PATH" VIRTUAL_ENV="$(VENV)"
+RUN := env -u PYTHONDONTWRITEBYTECODE PATH="$(BIN):$$PATH" VIRTUAL_ENV="$(VENV)"
 WORKERS ?= 2
 
 .PHONY: help demo test soak lint check render golden lock bench clean
