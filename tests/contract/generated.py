@@ -168,6 +168,9 @@ class _Project:
 
     def add_deps(self) -> list[str]:
         candidates = [path for path in [*self.files, *self.links, *self.folders] if ".dvc" not in path]
+        if "data/nested/file" in self.files:
+            # DVC sees another project only if it looks at the folder around it before it looks below that folder
+            candidates = [path for path in candidates if not path.startswith("data/")]
         deps = self.draw(st.lists(st.sampled_from(candidates), max_size=4))
         return [self.written(path) for path in [*deps, *(["missing"] if self.rarely(40) else [])]]
 

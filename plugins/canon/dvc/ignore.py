@@ -69,7 +69,10 @@ class IgnoreRules:
         return known
 
     def _subprojects(self, folder: str) -> list[str]:
-        """Folders in a folder that are DVC projects of their own: DVC looks into none of them."""
+        """Folders in a folder that are DVC projects of their own: DVC looks into none of them.
+
+        (DVC overlooks one when something deeper in the folder around it was hashed before, by this or another stage.)
+        """
         try:
             with os.scandir(self.root / folder) as entries:
                 return sorted(entry.name for entry in entries if entry.is_dir() and Path(entry.path, ".dvc").exists())
