@@ -44,14 +44,7 @@ def _pin_problems(
         )
         return
     if pin is None or source is None:
-        severity = "error" if profile == project.settings.default_profile else "warning"
-        yield Problem(
-            file=pipeline.file,
-            path=path,
-            message=f"is not pinned in {pipeline.pins_file}",
-            remedy=again,
-            severity=severity,
-        )
+        yield Problem(file=pipeline.file, path=path, message=f"is not pinned in {pipeline.pins_file}", remedy=again)
     elif source.uri != uri:
         yield Problem(
             file=pipeline.file,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from canon.data.sources.reader import SourceFile, SourceReader, Stream, open_source
+from canon.data.sources.opening import open_source
+from canon.data.sources.reader import SourceFile, SourceReader, Stream
 
 __all__ = ["SourceFile", "SourceReader", "Stream", "open_source"]
