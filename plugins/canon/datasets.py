@@ -17,7 +17,7 @@ from canon.model.errors import CanonError
 from canon.model.pins import Pin, Pins, Source, format_pins, load_pins, with_pin
 from canon.model.project import Pipeline, Project
 from canon.output.files import load_text, write_text
-from canon.profiles import applied_profile
+from canon.workspaces.profiles import applied_profile
 
 
 @dataclass(frozen=True, slots=True)

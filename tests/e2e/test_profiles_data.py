@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from canon.locks import declared_stages
 from canon.model.pins import data_hash
 from canon.model.project import load_project
 from canon.model.result import data_inputs
 from canon.output.yaml import load_yaml
-from canon.results import collect_pins
+from canon.results.collect import collect_pins
+from canon.results.locks import declared_stages
 from tests.conftest import S3, Run, git
 from tests.e2e.projects import environment, snapshot, tiny_project, write
 

@@ -16,7 +16,7 @@ from canon.git import (
     store_root,
 )
 from canon.model.errors import CanonError
-from canon.revisions import commits_since, resolve_revision
+from canon.results.revisions import commits_since, resolve_revision
 from canon.source_state import load_source_state
 from tests.conftest import git
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from canon.model.errors import CanonError
 from canon.output.yaml import format_yaml, load_yaml
-from canon.overlays import overlaid, restored
+from canon.workspaces.overlays import overlaid, restored
 
 PARAMS = """\
 # what to count

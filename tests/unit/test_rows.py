@@ -12,7 +12,7 @@ from canon.model.errors import CanonError
 from canon.model.pins import Pins
 from canon.model.project import Pipeline, load_declaration
 from canon.model.settings import Settings
-from canon.rows import plot_outs, recorded_outs
+from canon.results.rows import plot_outs, recorded_outs
 
 DECLARATION = """\
 name: some

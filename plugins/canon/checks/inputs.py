@@ -13,7 +13,7 @@ from canon.model.paths import is_url
 from canon.model.pins import ProfilePins, has_credentials
 from canon.model.project import Pipeline, Project
 from canon.model.stage import Stage
-from canon.profiles import applied_profile, check_overlay
+from canon.workspaces.profiles import applied_profile, check_overlay
 
 MAX_HASHED = 64 * 1024 * 1024
 """Local sources of at most this many bytes are hashed by a check; of larger ones only the size is compared."""
@@ -118,7 +118,7 @@ def input_problems(
 
 
 def _dvc_files(root: Path) -> set[str]:
-    from canon.results import dvc_inputs
+    from canon.results.collect import dvc_inputs
 
     return {path for path, _ in dvc_inputs(root)}
 

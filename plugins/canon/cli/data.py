@@ -95,12 +95,12 @@ def profile_command(
     json_: JsonOption = False,
 ) -> None:
     """Apply a profile to a workspace: its pins become the current ones, its overlay goes into the params files."""
-    from canon.profiles import apply, check_profile, one_at_a_time, recover
+    from canon.workspaces.profiles import apply, check_profile, one_at_a_time, recover
 
     root = find_root(Path.cwd())
     left_out: tuple[str, ...] = ()
     if into is not None:
-        from canon.workspaces import add_workspace
+        from canon.workspaces.saved import add_workspace
 
         if dry_run:
             raise CanonError("--dry-run with --into: there would be nothing to look at; leave one of them out")

@@ -40,7 +40,7 @@ def save(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON for a script.")] = False,
 ) -> None:
     """Save what the workspace holds as a DVC experiment, by plain Git: no data is needed."""
-    from canon.workspaces import save_workspace
+    from canon.workspaces.saved import save_workspace
 
     saved, left_out = save_workspace(load_project(find_root(Path.cwd())), pipeline, name, force=force, dry_run=dry_run)
     if left_out:

@@ -14,7 +14,7 @@ from canon.model.errors import CanonError
 from canon.model.project import find_root, load_project
 
 if TYPE_CHECKING:
-    from canon.track import Tracked
+    from canon.results.track import Tracked
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
@@ -27,7 +27,7 @@ def track(
     json_: JsonOption = False,
 ) -> None:
     """Write the result of a pipeline and log it: what the generated last stage runs."""
-    from canon.track import check_definition, send_spooled, track_pipeline
+    from canon.results.track import check_definition, send_spooled, track_pipeline
 
     project = load_project(find_root(Path.cwd()))
     chosen = project.pipeline(pipeline)
@@ -56,9 +56,9 @@ def log(
 ) -> None:
     """Log results where their rows are missing, give rows their commit once it exists, send what was spooled."""
     from canon.git import check_repository
-    from canon.log import log_revision, log_workspace, settle
-    from canon.revisions import resolve_revision
-    from canon.track import send_spooled
+    from canon.results.log import log_revision, log_workspace, settle
+    from canon.results.revisions import resolve_revision
+    from canon.results.track import send_spooled
 
     project = load_project(find_root(Path.cwd()))
     names = pipeline or []

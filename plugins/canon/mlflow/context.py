@@ -28,7 +28,7 @@ class CanonContextProvider(RunContextProvider):
 
     def tags(self) -> dict[str, str]:
         """The tags; what a broken project does not tell is left out."""
-        from canon.context import pipeline_tags, source_tags
+        from canon.results.context import pipeline_tags, source_tags
 
         found: dict[str, str] = {}
         with contextlib.suppress(Exception):  # a user's run must not fail because of a tag

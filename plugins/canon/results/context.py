@@ -6,12 +6,12 @@ import posixpath
 from pathlib import Path
 
 from canon.git import head_commit, remote_url
-from canon.locks import declared_stages
 from canon.model.pins import data_hash
 from canon.model.project import Pipeline, Project, find_root, load_project
 from canon.model.result import data_inputs
-from canon.results import collect_pins
-from canon.track import project_home
+from canon.results.collect import collect_pins
+from canon.results.locks import declared_stages
+from canon.results.track import project_home
 
 
 def source_tags(cwd: Path) -> dict[str, str]:

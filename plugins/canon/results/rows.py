@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from canon.dvc.objects import StoredFile, files_below, stored_files
-from canon.locks import Lock
 from canon.mlflow.record import ModelRecord, Origin, RunRecord, build_record
 from canon.model.declaration import TRACK
 from canon.model.definition import Artifact
@@ -17,6 +16,7 @@ from canon.model.errors import CanonError
 from canon.model.paths import leaves_repository
 from canon.model.project import Pipeline, Project
 from canon.model.result import Result
+from canon.results.locks import Lock
 
 Entries = Mapping[str, Mapping[str, Any]]
 

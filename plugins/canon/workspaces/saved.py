@@ -10,12 +10,12 @@ from canon.dvc.objects import cache_folder
 from canon.dvc.track_stage import result_path
 from canon.dvc.worktrees import new_worktree
 from canon.git import check_repository, untracked_files
-from canon.locks import check_newest, declared_stages, load_lock, load_result_of_lock, lock_path
 from canon.model.errors import CanonError
 from canon.model.project import Pipeline, Project, load_project
 from canon.model.result import result_from_text
-from canon.profiles import Applied, applied_profile, apply, params_files
+from canon.results.locks import check_newest, declared_stages, load_lock, load_result_of_lock, lock_path
 from canon.source_state import changed_files
+from canon.workspaces.profiles import Applied, applied_profile, apply, params_files
 
 
 def add_workspace(project: Project, target: Path, profile: str) -> tuple[Applied, tuple[str, ...]]:

@@ -10,16 +10,16 @@ from pathlib import Path
 from canon.dvc.objects import cache_folder
 from canon.dvc.track_stage import definition_hash, result_path
 from canon.git import clean_urls, store_root
-from canon.locks import Lock, declared_stages, load_lock
 from canon.mlflow.record import Origin, RunRecord
 from canon.model.errors import CanonError, StoreUnavailableError
 from canon.model.project import Pipeline, Project
 from canon.model.result import Result, format_result
 from canon.output.files import write_bytes
-from canon.profiles import applied_profile
-from canon.results import collect_result
-from canon.rows import record_of
+from canon.results.collect import collect_result
+from canon.results.locks import Lock, declared_stages, load_lock
+from canon.results.rows import record_of
 from canon.source_state import SourceState, load_source_state
+from canon.workspaces.profiles import applied_profile
 
 SPOOL = ".dvc/tmp/canon/spool"
 """Where results wait for a tracking server that did not answer."""

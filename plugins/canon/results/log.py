@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from canon.changes import changed_inputs
 from canon.dvc.lockfile import load_lockfile
 from canon.dvc.objects import cache_folder
 from canon.dvc.track_stage import result_path
@@ -17,19 +16,20 @@ from canon.git import (
     head_commit,
     remote_url,
 )
-from canon.locks import Lock, check_newest, declared_stages, load_lock, load_result_of_lock, lock_path
 from canon.mlflow.record import RunRecord
 from canon.model.declaration import TRACK
 from canon.model.errors import CanonError, DataMissingError, listed
 from canon.model.pins import Pins, load_pins
 from canon.model.project import SETTINGS_FILE, Pipeline, Project, load_declaration, pins_file_of
 from canon.model.result import Result, result_from_text
-from canon.profiles import applied_profile
-from canon.results import collect_result
-from canon.revisions import commits_since, experiment_of
-from canon.rows import record_of
+from canon.results.changes import changed_inputs
+from canon.results.collect import collect_result
+from canon.results.locks import Lock, check_newest, declared_stages, load_lock, load_result_of_lock, lock_path
+from canon.results.revisions import commits_since, experiment_of
+from canon.results.rows import record_of
+from canon.results.track import Say, Tracked, log_result, origin_of, send, tracking_store
 from canon.source_state import SourceState
-from canon.track import Say, Tracked, log_result, origin_of, send, tracking_store
+from canon.workspaces.profiles import applied_profile
 
 
 def log_workspace(

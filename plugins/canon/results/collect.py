@@ -12,7 +12,6 @@ from typing import Any
 
 from canon.dvc.objects import StoredFile, files_below, stored_files
 from canon.git import tracked_files
-from canon.locks import declared_stages, load_lock
 from canon.model.definition import Artifact
 from canon.model.errors import CanonError
 from canon.model.project import Pipeline, Project
@@ -20,6 +19,7 @@ from canon.model.result import Result
 from canon.model.stage import Stage
 from canon.output.files import load_text
 from canon.output.yaml import load_yaml
+from canon.results.locks import declared_stages, load_lock
 
 
 def collect_result(project: Project, pipeline: Pipeline, cache: Path) -> Result:

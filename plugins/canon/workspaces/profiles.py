@@ -15,7 +15,7 @@ from canon.model.pins import apply_profile, format_pins
 from canon.model.project import Pipeline, Project
 from canon.output.files import load_text, write_text
 from canon.output.yaml import load_yaml
-from canon.overlays import Replaced, overlaid, restored
+from canon.workspaces.overlays import Replaced, overlaid, restored
 
 STATE = ".dvc/tmp/canon/profile.json"
 """What a profile's overlay replaced, and a journal while files change. Not in Git: it is a fact of the workspace."""
