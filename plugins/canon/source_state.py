@@ -126,7 +126,7 @@ def _tree_and_patch(root: Path, commit: str | None, held: Sequence[str]) -> tupl
         index = Path(os.fsdecode(run_git(root, "rev-parse", "--path-format=absolute", "--git-path", "index").strip()))
         objects = os.fsdecode(run_git(root, "rev-parse", "--path-format=absolute", "--git-path", "objects").strip())
         if index.exists():
-            shutil.copyfile(index, folder / "index")
+            shutil.copy2(index, folder / "index")  # with its time: git looks again at files changed in its very moment
         (folder / "objects").mkdir()
         alternates = [objects, *filter(None, [os.environ.get("GIT_ALTERNATE_OBJECT_DIRECTORIES")])]
         env = {

@@ -227,3 +227,13 @@ def test_a_tracked_file_is_source_whatever_its_name(repository: Path) -> None:
     git(repository, "commit", "-qm", "on purpose")
     (repository / ".env").write_text("PORT=2\n")
     assert b"PORT=2" in load_source_state(repository).patch
+
+
+def test_a_change_in_the_very_moment_of_the_commit_is_in_the_patch(repository: Path) -> None:
+    git(repository, "config", "core.trustctime", "false")
+    file, index = repository / "README.md", repository / ".git" / "index"
+    moment = (file.stat().st_atime_ns, file.stat().st_mtime_ns)
+    file.write_text("HELLO\n")  # as long as before
+    for path in (file, index):
+        os.utime(path, ns=moment)
+    assert b"HELLO" in load_source_state(repository).patch

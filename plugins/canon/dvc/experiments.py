@@ -98,7 +98,7 @@ def _write_tree(root: Path, generated: Iterable[str], *, keep: bool) -> str:
     try:
         index = Path(os.fsdecode(run_git(root, "rev-parse", "--path-format=absolute", "--git-path", "index").strip()))
         if index.exists():
-            shutil.copyfile(index, folder / "index")
+            shutil.copy2(index, folder / "index")  # with its time: git looks again at files changed in its very moment
         env = {"GIT_INDEX_FILE": str(folder / "index")}
         if not keep:
             objects = os.fsdecode(run_git(root, "rev-parse", "--path-format=absolute", "--git-path", "objects").strip())
