@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import S3, git
 from tests.e2e.faults import (
+    STALE,
     assert_said,
     at_once,
     canon,
@@ -124,7 +125,7 @@ def test_a_full_disk_leaves_everything_as_it_was(toy: Path) -> None:
     canon(toy, "data", "pin")
     canon(toy, "data", "get")
     write(toy, "raw.csv", "what was there")
-    write(toy, "dvc.yaml", "stale\n")
+    write(toy, "dvc.yaml", STALE)
     write(
         toy,
         "pipelines/toy.pins.yaml",
@@ -169,7 +170,7 @@ def test_two_renders_at_once_write_one_file_whole(toy: Path, rounds: int) -> Non
     rendered = (toy / "dvc.yaml").read_bytes()
     seen: set[bytes] = set()
     for _ in range(rounds):
-        write(toy, "dvc.yaml", b"old\n")
+        write(toy, "dvc.yaml", STALE.encode())
         done = threading.Event()
         reader = threading.Thread(target=watch, args=(toy / "dvc.yaml", done, seen))
         reader.start()
@@ -179,7 +180,7 @@ def test_two_renders_at_once_write_one_file_whole(toy: Path, rounds: int) -> Non
         assert [end.code for end in ended] == [0, 0], ended
         assert (toy / "dvc.yaml").read_bytes() == rendered
         assert not leftovers(toy)
-    assert seen <= {b"old\n", rendered}
+    assert seen <= {STALE.encode(), rendered}
 
 
 def watch(path: Path, done: threading.Event, seen: set[bytes]) -> None:
@@ -256,7 +257,7 @@ def test_an_interrupted_command_leaves_the_old_file(
     write(toy, "data/source.csv", os.urandom(2 * MEBIBYTE))
     if command[1:] == ("get",):
         canon(toy, "data", "pin")
-    write(toy, "dvc.yaml", "stale\n")
+    write(toy, "dvc.yaml", STALE)
     write(toy, "raw.csv", "what was there")
     with unchanged(toy):
         done = subprocess.run(

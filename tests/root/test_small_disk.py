@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.faults import assert_said, build_project, canon, unchanged, write
+from tests.e2e.faults import STALE, assert_said, build_project, canon, unchanged, write
 
 pytestmark = pytest.mark.root
 SIZE = 4 * 1024 * 1024
@@ -42,7 +42,7 @@ def fill(root: Path, *, left: int) -> Path:
 def test_a_full_disk_takes_no_rendered_file_and_no_data_and_keeps_the_old(small: Path) -> None:
     write(small, "data/source.csv", os.urandom(512 * 1024))
     canon(small, "data", "pin")
-    write(small, "dvc.yaml", "stale\n")
+    write(small, "dvc.yaml", STALE)
     write(small, "raw.csv", "what was there")
     filler = fill(small, left=256 * 1024)
     with unchanged(small):

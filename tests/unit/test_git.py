@@ -230,9 +230,11 @@ def test_a_tracked_file_is_source_whatever_its_name(repository: Path) -> None:
 
 
 def test_a_change_in_the_very_moment_of_the_commit_is_in_the_patch(repository: Path) -> None:
+    """Git compares what lies as far back as its index was written: https://git-scm.com/docs/racy-git."""
     git(repository, "config", "core.trustctime", "false")
-    file, index = repository / "README.md", repository / ".git" / "index"
-    moment = (file.stat().st_atime_ns, file.stat().st_mtime_ns)
+    file, index, moment = repository / "README.md", repository / ".git" / "index", (10**18, 10**18)
+    os.utime(file, ns=moment)
+    git(repository, "add", "README.md")
     file.write_text("HELLO\n")  # as long as before
     for path in (file, index):
         os.utime(path, ns=moment)
