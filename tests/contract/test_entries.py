@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -181,8 +180,11 @@ def check_lock(lock: Path, stage: Stage, loaded: Any, entry: dict[str, Any]) -> 
     loaded.dump(update_pipeline=False)
     written = lock.read_text()
     assert format_lockfile({stage.name: entry}) == written
-    # dates are texts in what is read: DVC makes no run-cache entry with one, and results are JSON
-    assert format_lockfile(load_lockfile(written, "dvc.lock")) == written or holds(entry, date)
+    try:
+        run_cache_key(entry)
+    except CanonError:  # dates, sets and bytes: no run-cache entry has any, and results are JSON
+        return
+    assert format_lockfile(load_lockfile(written, "dvc.lock")) == written
 
 
 def check_run_cache(project: Project, stage: Stage, loaded: Any, entry: dict[str, Any]) -> None:

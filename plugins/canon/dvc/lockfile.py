@@ -15,7 +15,7 @@ SCHEMA = "2.0"
 def load_lockfile(text: str, name: str) -> dict[str, dict[str, Any]]:
     """Return stage → entry of a dvc.lock; ``name`` stands for the file in messages. A date among params is a text.
 
-    Raises CanonError for another schema, or another shape than DVC writes.
+    Raises CanonError for another schema, another shape than DVC writes, and sets and bytes among params.
     """
     data = load_yaml(text, name)
     if data is None:
