@@ -21,9 +21,7 @@ ESCAPE = "\x1b["
     [
         ("nope", "No such command 'nope'"),
         ("check extra", "unexpected extra argument(s) (extra)"),
-        ("render --nope", "No such option: --nope"),
         ("data pin --jobs 0", "Invalid value for '--jobs'"),
-        ("profile", "Missing argument 'NAME'"),
         ("data", "Usage: canon data"),
     ],
 )

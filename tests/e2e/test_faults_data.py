@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from canon.model.errors import ProblemsError
+from canon.model.project import load_project
 from tests.conftest import S3, git
 from tests.e2e.faults import (
     STALE,
@@ -94,14 +96,24 @@ PINS: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PINS)
-def test_a_hostile_pins_file(toy: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["types", "a password"])
+def test_a_command_refuses_a_hostile_pins_file(toy: Path, name: str) -> None:
     text, sentences = PINS[name]
     write(toy, "pipelines/toy.pins.yaml", text)
     with unchanged(toy):
         done = canon(toy, "data", "get", code=1)
     assert_said(done.stderr, *sentences)
     assert SECRET not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", PINS)
+def test_a_hostile_pins_file_is_a_problem_with_its_line(toy: Path, name: str) -> None:
+    text, sentences = PINS[name]
+    write(toy, "pipelines/toy.pins.yaml", text)
+    with pytest.raises(ProblemsError) as caught:
+        load_project(toy)
+    assert_said(str(caught.value), *sentences)
+    assert SECRET not in str(caught.value)
 
 
 def test_pins_cannot_name_files_that_the_declaration_does_not(toy: Path) -> None:
@@ -240,15 +252,15 @@ main()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
-    ("command", "event", "part"),
+    ("number", "command", "event", "part"),
     [
-        (("render",), "os.rename", "dvc.yaml"),
-        (("data", "pin"), "open", "source.csv"),
-        (("data", "pin"), "os.rename", "pins.yaml"),
-        (("data", "get"), "open", "/new"),
-        (("data", "get"), "os.rename", "/new"),
+        (signal.SIGINT, ("render",), "os.rename", "dvc.yaml"),
+        (signal.SIGTERM, ("render",), "os.rename", "dvc.yaml"),
+        (signal.SIGINT, ("data", "pin"), "open", "source.csv"),
+        (signal.SIGTERM, ("data", "pin"), "os.rename", "pins.yaml"),
+        (signal.SIGINT, ("data", "get"), "os.rename", "/new"),
+        (signal.SIGTERM, ("data", "get"), "open", "/new"),
     ],
 )
 def test_an_interrupted_command_leaves_the_old_file(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from canon.model.errors import CanonError
+from canon.model.project import find_root, load_project
 from tests.conftest import git
 from tests.e2e.faults import SETTINGS, assert_said, canon, commit, unchanged, write
 
@@ -94,7 +96,6 @@ def test_a_project_in_a_subfolder_is_told_to_move(toy: Path) -> None:
 def test_a_command_runs_from_any_folder_of_the_project(toy: Path) -> None:
     with unchanged(toy):
         assert canon(toy / "data", "check").stdout == "ok\n"
-        canon(toy / "data", "render", "--check")
     canon(toy / "data", "data", "get")
     assert (toy / "raw.csv").exists()
 
@@ -121,15 +122,28 @@ SETTINGS_FAULTS: dict[str, tuple[str | bytes | None, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SETTINGS_FAULTS)
-def test_settings_that_are_wrong(toy: Path, name: str) -> None:
+def put_settings(root: Path, name: str) -> tuple[str, ...]:
     text, sentences = SETTINGS_FAULTS[name]
     if text is None:
-        (toy / "pyproject.toml").unlink()
+        (root / "pyproject.toml").unlink()
     else:
-        write(toy, "pyproject.toml", text)
+        write(root, "pyproject.toml", text)
+    return sentences
+
+
+@pytest.mark.parametrize("name", ["no file", "no TOML", "wrong keys"])
+def test_a_command_refuses_settings_that_are_wrong(toy: Path, name: str) -> None:
+    sentences = put_settings(toy, name)
     with unchanged(toy):
         assert_said(canon(toy, "render", code=1).stderr, *sentences)
+
+
+@pytest.mark.parametrize("name", SETTINGS_FAULTS)
+def test_settings_that_are_wrong_are_problems_with_their_lines(toy: Path, name: str) -> None:
+    sentences = put_settings(toy, name)
+    with pytest.raises(CanonError) as caught:
+        load_project(find_root(toy))
+    assert_said(str(caught.value), *sentences)
 
 
 OVERLAYS: dict[str, tuple[str | bytes | None, str]] = {
