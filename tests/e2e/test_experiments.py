@@ -167,6 +167,7 @@ def test_a_result_that_is_older_than_its_stages_is_not_saved(ran: Path, run: Run
     assert refs(ran) == {}
 
 
+@pytest.mark.soak
 def test_another_clone_takes_it_and_makes_a_branch_of_it(ran: Path, run: Run, tmp_path: Path) -> None:
     run(ran, "dvc", "remote", "add", "-q", "-d", "store", str(tmp_path / "remote"))
     git(tmp_path, "init", "-q", "--bare", "origin.git")

@@ -11,7 +11,7 @@ import pytest
 from canon.model.errors import CanonError
 from canon.model.project import find_root, load_project
 from tests.conftest import git
-from tests.e2e.faults import SETTINGS, assert_said, canon, commit, unchanged, write
+from tests.e2e.faults import SETTINGS, STALE, assert_said, canon, commit, unchanged, write
 
 
 def test_without_git_what_needs_it_says_so_and_the_rest_works(toy: Path, tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_password_in_a_remotes_url_is_nowhere(toy: Path) -> None:
     write(toy, "pyproject.toml", f"{SETTINGS}mlflow = 'http://user:{SECRET}@example.invalid'\nendpoint = 3\n")
     said = [canon(toy, "check", code=1)]
     write(toy, "pyproject.toml", f"{SETTINGS}remote = 'store'\n")
-    write(toy, "dvc.yaml", "stale\n")
+    write(toy, "dvc.yaml", STALE)
     said += [canon(toy, *command) for command in (("render",), ("check", "--json"), ("data", "pin"), ("data", "get"))]
     uri = f"https://u:{SECRET}@example.invalid/x"
     write(

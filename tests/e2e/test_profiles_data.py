@@ -49,7 +49,7 @@ def test_a_profile_that_is_not_pinned_yet_is_an_error_that_changes_nothing(tiny:
     assert "has no pin of raw for the profile `cluster`; run `canon data pin --profile cluster`" in said
     assert run(tiny, "canon", "profile", "cluster", "--into", "../ws", code=1).stderr == said.replace(str(tiny), "")
     assert snapshot(tiny) == before
-    assert "warning" in run(tiny, "canon", "check").stderr
+    assert "data.raw.from.cluster: is not pinned" in run(tiny, "canon", "check", code=1).stderr
 
 
 def test_a_dataset_without_a_source_for_the_profile_is_named(tiny: Path, run: Run) -> None:

@@ -102,7 +102,7 @@ def test_params_relative_to_a_stages_folder_are_found(tiny: Path, run: Run) -> N
 
 KILLED = """\
 import os, signal, sys
-import canon.profiles as profiles
+import canon.workspaces.profiles as profiles
 write, left = profiles.write_text, [int(sys.argv[1])]
 def killed(path, text):
     if not left[0]:

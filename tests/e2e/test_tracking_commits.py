@@ -76,6 +76,7 @@ def test_a_dirty_run_has_the_patch_that_makes_its_tree_and_gets_its_commit_later
     assert (version.tags["mlflow.source.git.commit"], version.tags["canon.dirty"]) == (head, "false")
 
 
+@pytest.mark.soak
 def test_a_dirty_row_gets_the_commit_that_holds_the_same_result_without_the_scratch_files(
     unlogged: Path, run: Run
 ) -> None:
@@ -91,6 +92,7 @@ def test_a_dirty_row_gets_the_commit_that_holds_the_same_result_without_the_scra
     assert (tags["canon.dirty"], tags["canon.tree"]) == ("false", commit_source_tree(unlogged, "HEAD"))
 
 
+@pytest.mark.soak
 def test_edits_made_after_the_run_are_no_part_of_its_row(unlogged: Path, run: Run) -> None:
     code = unlogged / "pipelines/co2/evaluate.py"
     code.write_text(code.read_text() + "\n# this did not run\n")

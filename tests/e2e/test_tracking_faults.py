@@ -91,7 +91,7 @@ def no_folder(clone: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "uri", "says"),
     [
-        (damage, None, "mlflow.db damaged"),
+        pytest.param(damage, None, "mlflow.db damaged", marks=pytest.mark.soak),
         pytest.param(other_version, None, "written by another version of MLflow", marks=pytest.mark.soak),
         pytest.param(
             no_folder,

@@ -191,7 +191,7 @@ def start(folder: Path, *command: str, env: dict[str, str]) -> subprocess.Popen[
         pytest.param(CREATE, marks=soak),
         pytest.param(UPDATE, marks=soak),
         pytest.param(VERSION, marks=soak),
-        "artifacts",
+        pytest.param("artifacts", marks=soak),
     ],
 )
 def test_a_sender_killed_half_way_is_finished_by_the_next(

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import posixpath
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from canon.dvc.hashes import hash_file
+from canon.dvc.params import load_params, tracked_values
 from canon.model.errors import CanonError
 from canon.model.stage import Stage
-from canon.output.files import load_text
-from canon.output.yaml import load_yaml
 
 
 def changed_inputs(root: Path, stages: Iterable[Stage], entries: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
@@ -40,27 +38,14 @@ def _changed_deps(root: Path, stage: Stage, entry: Mapping[str, Any]) -> Iterato
 
 
 def _params_changed(path: Path, values: Mapping[str, Any]) -> bool:
-    text = load_text(path)
-    if text is None or path.suffix == ".py":
+    if not path.is_file():
         return False
     try:
-        content = _parse(text, path)
-    except (CanonError, ValueError):
+        return _plain(tracked_values(load_params(path), tuple(values), path.name)) != _plain(values)
+    except CanonError:
         return True
-    return any(_value(content, key) != value for key, value in values.items())
 
 
-def _parse(text: str, path: Path) -> Any:  # noqa: ANN401  whatever the file holds
-    if path.suffix == ".json":
-        return json.loads(text)
-    return tomllib.loads(text) if path.suffix == ".toml" else load_yaml(text, path.name)
-
-
-def _value(content: Any, key: str) -> Any:  # noqa: ANN401  whatever the file holds
-    if isinstance(content, Mapping) and key in content:
-        return content[key]
-    for part in key.split("."):
-        if not isinstance(content, Mapping) or part not in content:
-            return None
-        content = content[part]
-    return content
+def _plain(values: Mapping[str, Any]) -> str:
+    """As text: a date is one in a params file, and a text in dvc.lock."""
+    return json.dumps(values, default=str, sort_keys=True)
