@@ -7,8 +7,7 @@ BIN := $(VENV)/bin
 READY := .venv/.ready
 # DVC and the stages' commands find `canon`, `dvc` and `python` here.
 RUN := env -u PYTHONDONTWRITEBYTECODE PATH="$(BIN):$$PATH" VIRTUAL_ENV="$(VENV)"
-# One more than cores: tests wait for processes and servers.
-WORKERS ?= 3
+WORKERS ?= 2
 
 .PHONY: help demo test soak lint check render golden lock bench clean
 
