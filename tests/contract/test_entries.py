@@ -23,6 +23,7 @@ from canon.dvc.resolve import resolve_stages
 from canon.dvc.runcache import load_entry, reasons_without_entry, run_cache_key, run_cache_path, run_cache_value
 from canon.model.errors import CanonError
 from canon.model.stage import Stage
+from canon.output.yaml import load_yaml
 from tests.contract.generated import Generated, generated
 
 # What DVC's own code raises for a project that it refuses, on purpose or not.
@@ -157,7 +158,7 @@ def check_project(project: Project, case: Generated) -> None:
     folder = project.folder()
     text = case.write(folder)
     note(text)
-    stages = resolve_stages(project.root, f"{folder.name}/dvc.yaml", text)
+    stages = resolve_stages(project.root, f"{folder.name}/dvc.yaml", load_yaml(text, "dvc.yaml"))
     assert [stage.name for stage in stages] == case.names
     for stage in stages:
         try:

@@ -15,6 +15,7 @@ from canon.dvc.entries import load_entry_here
 from canon.dvc.resolve import resolve_stages
 from canon.dvc.runcache import reasons_without_entry, run_cache_key, run_cache_path
 from canon.model.stage import stage_from_definition
+from canon.output.yaml import load_yaml
 from tests.conftest import Run
 
 STAGES: dict[str, tuple[bool, dict[str, Any]]] = {
@@ -48,7 +49,7 @@ def test_what_repro_and_push_send_to_a_remote_is_what_the_reasons_say(tmp_path: 
     (root / "dvc.yaml").write_text(json.dumps({"stages": stages}))
     run(root, "dvc", "repro", "-q")
     run(root, "dvc", "push", "-q", "--run-cache")
-    for stage in resolve_stages(root, "dvc.yaml", (root / "dvc.yaml").read_text()):
+    for stage in resolve_stages(root, "dvc.yaml", load_yaml((root / "dvc.yaml").read_text(), "dvc.yaml")):
         expected = STAGES[stage.name][0]
         entry = load_entry_here(root, stage)
         outs = {out["path"]: out["md5"] for out in entry.get("outs", ())}

@@ -14,6 +14,7 @@ from canon.dvc.resolve import resolve_stages
 from canon.dvc.runcache import load_entry, run_cache_key, run_cache_path, run_cache_value
 from canon.model.errors import CanonError
 from canon.model.stage import Stage
+from canon.output.yaml import load_yaml
 from tests.conftest import Run, git
 
 PIPELINE = """\
@@ -61,7 +62,7 @@ def pipeline(repository: Path, run: Run) -> Path:
 
 
 def stages_of(root: Path) -> tuple[Stage, ...]:
-    return resolve_stages(root, "dvc.yaml", (root / "dvc.yaml").read_text())
+    return resolve_stages(root, "dvc.yaml", load_yaml((root / "dvc.yaml").read_text(), "dvc.yaml"))
 
 
 def test_what_repro_wrote_is_computed_without_dvc(pipeline: Path) -> None:

@@ -179,7 +179,7 @@ def resolve_document(root: Path, pipeline: Pipeline, document: Mapping[str, Any]
     file = pipeline.declaration.dvc_file
     if has_templating(document):
         try:
-            return list(resolve_stages(root, file, format_yaml(dict(document)), declared_in=pipeline.file))
+            return list(resolve_stages(root, file, document, declared_in=pipeline.file))
         except ProblemsError as error:
             raise ProblemsError(pipeline.placed(error.problems)) from None
     return [stage_from_definition(name, definition, file) for name, definition in document["stages"].items()]

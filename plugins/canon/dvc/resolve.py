@@ -34,13 +34,12 @@ def _has_template(value: object) -> bool:
     return isinstance(value, list | tuple) and any(_has_template(item) for item in value)
 
 
-def resolve_stages(root: Path, file: str, text: str, *, declared_in: str = "") -> tuple[Stage, ...]:
-    """Return the stages of a dvc.yaml with this text at ``file``, in declaration order; the file need not exist.
+def resolve_stages(root: Path, file: str, document: Mapping[str, Any], *, declared_in: str = "") -> tuple[Stage, ...]:
+    """Return the stages of the mapping of a dvc.yaml at ``file``, in declaration order; the file need not exist.
 
     ``declared_in``: the file that a problem is said of. Raises ProblemsError with DVC's own words for each stage whose
     template cannot be filled in, CanonError where there is no DVC repository.
     """
-    document = load_yaml(text, file)
     if not has_templating(document):
         return tuple(stage_from_definition(name, definition, file) for name, definition in document["stages"].items())
     _check_vars_files(root, file, document)
@@ -52,7 +51,7 @@ def resolve_stages(root: Path, file: str, text: str, *, declared_in: str = "") -
     stages: list[Stage] = []
     try:
         with Repo(str(root)) as repo, _collected(problems, declared_in or file, "vars"):
-            resolver = DataResolver(repo, os.fspath((root / file).parent), document)
+            resolver = DataResolver(repo, os.fspath((root / file).parent), _copied(document))
             for key in ("artifacts", "datasets", "metrics", "params", "plots"):
                 with _collected(problems, declared_in or file, key):
                     getattr(resolver, f"resolve_{key}")()
@@ -69,6 +68,15 @@ def resolve_stages(root: Path, file: str, text: str, *, declared_in: str = "") -
     if problems:
         raise ProblemsError(problems)
     return tuple(stages)
+
+
+def _copied(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping with stages of its own: DVC's resolver takes keys out of them."""
+    stages = {
+        name: {key: dict(value) if key == "do" else value for key, value in stage.items()}
+        for name, stage in document["stages"].items()
+    }
+    return {**document, "stages": stages}
 
 
 def _check_vars_files(root: Path, file: str, document: Mapping[str, Any]) -> None:

@@ -47,6 +47,8 @@ class Stage:
     @property
     def folder(self) -> str:
         """The folder that the command and its paths start from, relative to the root."""
+        if self.wdir == ".":  # almost always, and asked for with every path
+            return posixpath.dirname(self.file) or "."
         return posixpath.normpath(posixpath.join(posixpath.dirname(self.file), self.wdir))
 
     def from_root(self, path: str) -> str:
