@@ -100,11 +100,6 @@ def commit_text(root: Path, commit: str, path: str) -> str | None:
         return None
 
 
-def commit_paths(root: Path, commit: str) -> tuple[str, ...]:
-    """Paths of all files of a commit."""
-    return tuple(entry.path for entry in _commit_entries(root, commit))
-
-
 def commit_source_tree(root: Path, commit: str) -> str:
     """Hash of the source tree of a commit."""
     return source_tree(_commit_entries(root, commit))

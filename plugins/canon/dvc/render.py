@@ -84,11 +84,6 @@ def resolve_pipeline(project: Project, pipeline: Pipeline) -> tuple[dict[str, An
     return document, stages
 
 
-def render_pipeline(project: Project, pipeline: Pipeline) -> RenderedFile:
-    """The dvc.yaml of one pipeline. Raises ProblemsError where DVC's own resolver refuses a template."""
-    return _render_document(pipeline, resolve_pipeline(project, pipeline)[0])
-
-
 def _render_document(pipeline: Pipeline, document: Mapping[str, Any]) -> RenderedFile:
     declaration = pipeline.declaration
     ordered = {key: document[key] for key in ("vars", "stages", *TOP_LEVEL) if key in document}

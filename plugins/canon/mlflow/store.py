@@ -53,13 +53,6 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(uri.removeprefix(SQLITE).partition("?")[0]) if uri.startswith(SQLITE) else None
 
 
-def describe_store(uri: str) -> str:
-    """How a person looks at a store: the command, or the server's address without credentials."""
-    if sqlite_file(uri) is not None:
-        return f"mlflow ui --backend-store-uri {uri}"
-    return clean(uri)
-
-
 def clean(text: str) -> str:
     """A text without the credentials of the URLs in it."""
     return re.sub(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s'\"]*@", r"\1", text)
