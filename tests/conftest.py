@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from typing import Any
 
 import hypothesis
 import pytest
+from filelock import FileLock
+
+from tests import preloaded
 
 # A deadline is a measurement of the machine.
 hypothesis.settings.register_profile("canon", deadline=None)
@@ -43,6 +47,42 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
     (home / ".gitconfig").write_text(
         '[user]\n\tname = Test\n\temail = test@example.com\n[init]\n\tdefaultBranch = main\n[protocol "file"]\n\tallow = always\n'
     )
+
+
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that is made once for all workers of a run, by ``make(folder)``. Tests copy it and leave it as it is."""
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder = base / "once" / name
+    folder.parent.mkdir(exist_ok=True)
+    done = folder.with_name(f"{name}.made")
+    with FileLock(folder.with_name(f"{name}.lock")):
+        if not done.exists():
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the commands `canon` and `dvc` as `tests/preloaded.py` has them; CANON_TEST_COMMANDS=installed: as users do."""
+    if os.environ.get("CANON_TEST_COMMANDS") == "installed":
+        return BIN
+    owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+
+    def make(folder: Path) -> None:
+        preloaded.install(folder, BIN, Path(sys.executable))
+        preloaded.start_server(folder, Path(sys.executable), owner)
+
+    return once(tmp_path_factory, "commands", make)
+
+
+@pytest.fixture
+def quick(_own_environment: None, commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of a test start at once."""
+    monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import re
 import shutil
@@ -16,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.conftest import BIN, ROOT, git
+from tests.conftest import ROOT, git, once
 
 if TYPE_CHECKING:
+    import pytest
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
@@ -31,13 +31,14 @@ LOCATIONS = (
 """Where MLflow's database holds absolute paths of artifacts."""
 
 
-@functools.cache
-def ran_clone(base: Path) -> Path:
-    """A clone in which `dvc repro` has run once; tests copy it and leave it as it is. One in a process."""
-    folder = Path(tempfile.mkdtemp(dir=base)) / "ran"
-    git(base, "clone", "-q", str(ROOT), str(folder))
-    _run(folder, "dvc", "repro")
-    return folder
+def ran_clone(factory: pytest.TempPathFactory) -> Path:
+    """A clone in which `dvc repro` has run once; tests copy it and leave it as it is."""
+
+    def make(folder: Path) -> None:
+        git(folder, "clone", "-q", str(ROOT), "clone")
+        _run(folder / "clone", "dvc", "repro")
+
+    return once(factory, "ran", make) / "clone"
 
 
 def _run(folder: Path, *command: str) -> None:
@@ -48,26 +49,27 @@ def _run(folder: Path, *command: str) -> None:
     env |= {
         "HOME": str(home),
         "DVC_SITE_CACHE_DIR": str(home / "site"),
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
     }
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
-@functools.cache
-def empty_store(base: Path) -> Path:
+def empty_store(factory: pytest.TempPathFactory) -> Path:
     """An SQLite store without a row; to make one takes MLflow two seconds."""
-    file = Path(tempfile.mkdtemp(dir=base)) / "mlflow.db"
-    assert Store(f"sqlite:///{file}").client.search_experiments() is not None
-    return file
+
+    def make(folder: Path) -> None:
+        assert Store(f"sqlite:///{folder}/mlflow.db").client.search_experiments() is not None
+
+    return once(factory, "store", make) / "mlflow.db"
 
 
-def copy_clone(ran: Path, target: Path, *, store: str = "full") -> Path:
+def copy_clone(factory: pytest.TempPathFactory, target: Path, *, store: str = "full") -> Path:
     """A copy of that clone; its store is moved to where the copy lies (``full``), or is made ``empty``, or there is ``none``."""
+    ran = ran_clone(factory)
     left_out = () if store == "full" else ("mlflow.db", "mlartifacts")
     shutil.copytree(ran, target, symlinks=True, ignore=lambda folder, _: left_out if Path(folder) == ran else ())
     if store == "empty":
-        shutil.copyfile(empty_store(ran.parent), target / "mlflow.db")
+        shutil.copyfile(empty_store(factory), target / "mlflow.db")
     if store == "full":
         with contextlib.closing(sqlite3.connect(target / "mlflow.db")) as database, database:
             for table, column in LOCATIONS:
@@ -143,7 +145,7 @@ data:
   raw: {path: data/raw.csv, from: {local: samples/raw.csv}}
 stages:
   fit:
-    cmd: python fit.py
+    cmd: python fit.py ${fit.rate}
     deps: [fit.py, data/raw.csv, data/extra.csv]
     params: [params.yaml: [fit, other]]
     outs: [model.txt]
@@ -164,7 +166,7 @@ stages:
     "params.yaml": "fit: {rate: 0.5}\nother: {seed: 1}\n",
     "score.py": "import json\nopen('side.json', 'w').write(json.dumps({'score': 2}))\n",
     "fit.py": """\
-import json, os
+import json, os, sys
 from pathlib import Path
 
 if os.environ.get("FLUENT"):
@@ -176,16 +178,20 @@ Path("loss.csv").write_text("step,loss\\n1,0.5\\n2,0.25\\n")
 Path("metrics.json").write_text(json.dumps(METRICS))
 """.replace(
         "METRICS",
-        '{"plain": 1, "nested": {"deep": {"er": 0.25}}, "nan": float("nan"), "inf": float("inf"), "text": "good", '
+        '{"rate": float(sys.argv[1]), "plain": 1, "nested": {"deep": {"er": 0.25}}, "nan": float("nan"), "inf": float("inf"), "text": "good", '
         '"list": [1, 2], "flag": True, "none": None, "a@b": 1, "a#b": 2, "größe": 3, "../up": 4, "x/": 5, "k" * 300: 6}',
     ),
 }
 
 
-@functools.cache
-def small_project(base: Path) -> Path:
-    """A committed project of two small pipelines, one without `track`, and an input that a `.dvc` file tracks; to be copied."""
-    folder = Path(tempfile.mkdtemp(dir=base)) / "project"
+def copy_small_project(factory: pytest.TempPathFactory, target: Path) -> Path:
+    """A committed project of two small pipelines, one without `track`, and an input that a `.dvc` file tracks; its store is empty."""
+    shutil.copytree(once(factory, "small", _make_small_project), target, symlinks=True)
+    shutil.copyfile(empty_store(factory), target / "mlflow.db")
+    return target
+
+
+def _make_small_project(folder: Path) -> None:
     for path, text in SMALL_FILES.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
@@ -196,4 +202,3 @@ def small_project(base: Path) -> Path:
         _run(folder, *command.split())
     git(folder, "add", "--all")
     git(folder, "commit", "-qm", "declared")
-    return folder

@@ -18,6 +18,8 @@ from canon.model.stage import stage_from_definition
 from canon.output.yaml import load_yaml
 from tests.conftest import Run
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 STAGES: dict[str, tuple[bool, dict[str, Any]]] = {
     "plain": (True, {"deps": ["d"], "outs": ["plain.o"]}),
     "params": (True, {"params": ["a"], "outs": ["params.o"]}),

@@ -17,6 +17,8 @@ from canon.model.stage import Stage
 from canon.output.yaml import load_yaml
 from tests.conftest import Run, git
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 PIPELINE = """\
 vars:
 - models: {small: {depth: 2}}

@@ -1,26 +1,31 @@
-"""The project that the tests of faults break: made once, copied for each."""
+"""The projects that tests break or run: made once, copied for each."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.faults import build_project, copy_project
-
-
-@pytest.fixture(scope="session")
-def toy_template() -> list[Path]:
-    """Where the project was made, once it was."""
-    return []
+from tests.conftest import once
+from tests.e2e.faults import build_project
+from tests.e2e.projects import tiny_project
+from tests.tracking import copy_small_project
 
 
 @pytest.fixture
-def toy(tmp_path: Path, toy_template: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small project, committed, in a repository of its own. It is made within a test, whose environment it needs."""
-    if not toy_template:
-        folder = tmp_path_factory.mktemp("template") / "toy"
-        folder.mkdir()
-        build_project(folder)
-        toy_template.append(folder)
-    return copy_project(toy_template[0], tmp_path / "toy")
+def toy(quick: None, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001  a fixture for its effect
+    """A small project, committed, in a repository of its own, to be broken."""
+    return shutil.copytree(once(tmp_path_factory, "toy", build_project), tmp_path / "toy", symlinks=True)
+
+
+@pytest.fixture
+def tiny(quick: None, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001  a fixture for its effect
+    """A small project of two profiles, pinned and committed, to be run."""
+    return shutil.copytree(once(tmp_path_factory, "tiny", tiny_project), tmp_path / "tiny", symlinks=True)
+
+
+@pytest.fixture
+def small(quick: None, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001  a fixture for its effect
+    """A small project that has all that MLflow finds hard, committed, with a store that is empty yet."""
+    return copy_small_project(tmp_path_factory, tmp_path / "small")

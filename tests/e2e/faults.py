@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import git
@@ -152,59 +149,3 @@ def assert_said(text: str, *sentences: str) -> None:
     """Every sentence stands in a text."""
     missing = [sentence for sentence in sentences if sentence not in text]
     assert not missing, f"not said: {missing}\nin:\n{text}"
-
-
-START = """
-import os, sys
-ready = int(sys.argv.pop(1))
-import canon.adapters, canon.datasets, canon.git, git
-from canon.cli.main import main
-os.write(ready, b"1")
-sys.stdin.read()
-main()
-"""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a process ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-
-def at_once(folder: Path, *commands: Sequence[str]) -> list[Ended]:
-    """Run commands in a process each that all stand at one barrier until Canon is loaded in them."""
-    reading, ready = os.pipe()
-    waiting = [
-        subprocess.Popen(
-            (sys.executable, "-c", START, str(ready), *command),
-            cwd=folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            pass_fds=(ready,),
-        )
-        for command in commands
-    ]
-    os.close(ready)
-    for _ in waiting:
-        os.read(reading, 1)  # nothing, when a process has ended before
-    os.close(reading)
-    for process in waiting:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.stdin = None
-    ended = []
-    for process in waiting:
-        stdout, stderr = process.communicate(timeout=SECONDS)
-        assert "Traceback" not in stderr, stderr
-        ended.append(Ended(process.returncode, stdout, stderr))
-    return ended
-
-
-def copy_project(template: Path, target: Path) -> Path:
-    shutil.copytree(template, target, symlinks=True)
-    return target

@@ -7,14 +7,16 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
+import sys
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import dedent
 
 from tests.conftest import ACCESS_KEY, BIN, ROOT, SECRET_KEY, git
 
 
-def environment(home: Path, **more: str) -> dict[str, str]:
+def environment(home: Path, commands: Path = BIN, **more: str) -> dict[str, str]:
     """What a user's shell has at least, with a home of its own; for fixtures of a wider scope than a test."""
     home.mkdir(parents=True, exist_ok=True)
     (home / ".gitconfig").write_text(
@@ -22,7 +24,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     )
     return {
         "HOME": str(home),
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join((str(commands), str(BIN), os.environ["PATH"])),
         "DVC_SITE_CACHE_DIR": str(home / "site"),
         "NO_PROXY": "127.0.0.1,localhost",
         **more,
@@ -51,6 +53,29 @@ def call(folder: Path, env: Mapping[str, str], *command: str, code: int = 0, tim
             raise
     assert process.returncode == code, f"{command} gave {process.returncode}\n{said}"
     return said
+
+
+WAIT = "import os, sys; os.read(int(sys.argv[1]), 1); os.execvp(sys.argv[2], sys.argv[2:])"
+
+
+def at_once(folder: Path, *commands: Sequence[str]) -> list[subprocess.CompletedProcess[str]]:
+    """Run commands in a process each, let go at the same moment: they wait for the other end of a pipe to be closed."""
+    reader, writer = os.pipe()
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", WAIT, str(reader), *command],
+            cwd=folder, pass_fds=[reader], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for command in commands
+    ]  # fmt: skip
+    time.sleep(0.05)  # until they wait: the closer they start, the more the round shows
+    os.close(writer)
+    os.close(reader)
+    outputs = [process.communicate(timeout=120) for process in started]
+    return [
+        subprocess.CompletedProcess(process.args, process.returncode, *output)
+        for process, output in zip(started, outputs, strict=True)
+    ]
 
 
 def copy_of_this_repository(into: Path) -> Path:
@@ -129,15 +154,13 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
         (folder / path).write_text(dedent(text))
 
 
-def tiny_project(folder: Path, env: Mapping[str, str], *, pinned: tuple[str, ...] = ("local", "cluster")) -> Path:
-    """A committed project of one stage on one dataset, whose profiles read different files and count differently."""
-    folder.mkdir(parents=True)
+def tiny_project(folder: Path, *, pinned: tuple[str, ...] = ("local", "cluster")) -> None:
+    """Make a committed project of one stage on one dataset, whose profiles read different files and count differently."""
     git(folder, "init", "-q")
-    call(folder, env, "dvc", "init", "-q")
+    call(folder, os.environ, "dvc", "init", "-q")
     write(folder, TINY)
     for profile in pinned:
-        call(folder, env, "canon", "data", "pin", "--profile", profile)
-    call(folder, env, "canon", "render")
+        call(folder, os.environ, "canon", "data", "pin", "--profile", profile)
+    call(folder, os.environ, "canon", "render")
     git(folder, "add", ".")
     git(folder, "commit", "-qm", "declare")
-    return folder

@@ -13,29 +13,25 @@ import pytest
 
 from canon.dvc.experiments import save_experiment
 from canon.model.errors import CanonError
-from tests.conftest import Run, git
-from tests.e2e.projects import call, environment, snapshot, tiny_project
+from tests.conftest import Run, git, once
+from tests.e2e.projects import call, snapshot
 
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that ran in the profile `cluster`."""
-    folder = tmp_path_factory.mktemp("made")
-    env = environment(folder / "home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", env["HOME"])
-        project = tiny_project(folder / "tiny", env)
-        call(project, env, "dvc", "repro")
-        git(project, "add", ".")
-        git(project, "commit", "-qm", "the default profile's result")
-        call(project, env, "canon", "profile", "cluster")
-        call(project, env, "dvc", "repro")
-    return project
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture
-def ran(made: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(made, tmp_path / "tiny", symlinks=True)
+def ran(tiny: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    """The small project after a run in the profile `cluster`."""
+
+    def make(folder: Path) -> None:
+        project = shutil.copytree(tiny, folder / "tiny", symlinks=True)
+        call(project, os.environ, "dvc", "repro")
+        git(project, "add", ".")
+        git(project, "commit", "-qm", "the default profile's result")
+        call(project, os.environ, "canon", "profile", "cluster")
+        call(project, os.environ, "dvc", "repro")
+
+    return shutil.copytree(once(tmp_path_factory, "tiny-ran", make) / "tiny", tmp_path / "ran", symlinks=True)
 
 
 def refs(folder: Path) -> dict[str, str]:

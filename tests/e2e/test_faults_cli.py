@@ -16,6 +16,11 @@ from tests.e2e.faults import assert_said, canon, unchanged, write
 ESCAPE = "\x1b["
 
 
+@pytest.fixture
+def quick() -> None:
+    """The installed commands: how they start is a part of what is tested here."""
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run
-from tests.e2e.projects import call, environment, write
+from tests.conftest import Run, once
+from tests.e2e.projects import call, write
 
 DVC_YAML = """\
 vars:
@@ -65,11 +66,11 @@ FILES = {
 }
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project after its own `dvc repro`, committed."""
-    root, env = tmp_path_factory.mktemp("foreign") / "project", environment(tmp_path_factory.mktemp("home"))
-    root.mkdir()
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+def own_repro(root: Path) -> None:
+    """Make the project: after its own `dvc repro`, committed."""
     write(root, FILES)
     for command in (
         "git init -q",
@@ -79,15 +80,14 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "git add -A",
         "git commit -qm first",
     ):
-        call(root, env, *command.split())
-    return root
+        call(root, os.environ, *command.split())
 
 
 @pytest.fixture
-def project(ran: Path, tmp_path: Path) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
     """The project, declared: what its dvc.yaml said stands in a declaration, word for word."""
     root = tmp_path / "project"
-    shutil.copytree(ran, root, symlinks=True)
+    shutil.copytree(once(tmp_path_factory, "foreign", own_repro), root, symlinks=True)
     write(root, {
         "pipelines/foreign.yaml": f"name: foreign\ntrack: false\n{DVC_YAML}",
         "pyproject.toml": '[tool.canon]\ndefault_profile = "local"\n[tool.canon.profiles.local]\n',

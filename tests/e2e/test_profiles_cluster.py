@@ -48,12 +48,12 @@ def state(checkout: Path) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def team(s3_endpoint: str, s3_client: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+def team(s3_endpoint: str, s3_client: Any, commands: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     folder = tmp_path_factory.mktemp("team")
     s3_client.create_bucket(Bucket=BUCKET)
     for name in ("co2_weekly.csv", "sunspots.csv"):
         s3_client.put_object(Bucket=BUCKET, Key=name, Body=(SAMPLES / name).read_bytes())
-    env = environment(folder / "home", **s3_environment(s3_endpoint))
+    env = environment(folder / "home", commands, **s3_environment(s3_endpoint))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", env["HOME"])
         checkout = copy_of_this_repository(folder / "first")

@@ -15,21 +15,16 @@ from canon.model.result import data_inputs
 from canon.output.yaml import load_yaml
 from canon.results.collect import collect_pins
 from canon.results.locks import declared_stages
-from tests.conftest import S3, Run, git
-from tests.e2e.projects import environment, snapshot, tiny_project, write
+from tests.conftest import S3, Run, git, once
+from tests.e2e.projects import snapshot, tiny_project, write
 
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("made")
-    env = environment(folder / "home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", env["HOME"])
-        return tiny_project(folder / "tiny", env, pinned=("local",))
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture
-def tiny(made: Path, tmp_path: Path) -> Path:
+def tiny(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    """The small project, whose profile `cluster` is not pinned yet."""
+    made = once(tmp_path_factory, "tiny-local", lambda folder: tiny_project(folder, pinned=("local",)))
     return shutil.copytree(made, tmp_path / "tiny", symlinks=True)
 
 

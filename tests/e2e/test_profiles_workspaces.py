@@ -10,21 +10,9 @@ import pytest
 from dvc.config import Config
 
 from tests.conftest import Run, git
-from tests.e2e.projects import environment, snapshot, tiny_project
+from tests.e2e.projects import snapshot
 
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("made")
-    env = environment(folder / "home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", env["HOME"])
-        return tiny_project(folder / "tiny", env)
-
-
-@pytest.fixture
-def tiny(made: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(made, tmp_path / "tiny", symlinks=True)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def worktrees(folder: Path) -> int:

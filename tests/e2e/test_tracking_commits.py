@@ -7,23 +7,25 @@ import pytest
 
 from canon.git import commit_source_tree
 from tests.conftest import Run, git
-from tests.tracking import Store, copy_clone, empty_store, local_store, ran_clone, stages_run
+from tests.tracking import Store, copy_clone, empty_store, local_store, stages_run
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ran_clone(tmp_path_factory.getbasetemp())
+def clone(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    return copy_clone(tmp_path_factory, tmp_path / "clone")
 
 
 @pytest.fixture
-def clone(ran: Path, tmp_path: Path) -> Path:
-    return copy_clone(ran, tmp_path / "clone")
-
-
-@pytest.fixture
-def unlogged(ran: Path, tmp_path: Path) -> Path:
+def unlogged(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
     """A clone whose pipeline has run, with an empty store."""
-    return copy_clone(ran, tmp_path / "clone", store="empty")
+    return copy_clone(tmp_path_factory, tmp_path / "clone", store="empty")
+
+
+@pytest.fixture
+def team_store(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    return Path(shutil.copyfile(empty_store(tmp_path_factory), tmp_path / "team.db"))
 
 
 def change_everything(root: Path) -> None:
@@ -110,7 +112,9 @@ def test_edits_made_after_the_run_are_no_part_of_its_row(unlogged: Path, run: Ru
     assert "not logged; run `dvc repro`" in run(unlogged, "canon", "log", "-p", "co2").stderr
 
 
-def test_a_teammates_pull_and_canon_log_give_one_row_in_their_own_store(clone: Path, tmp_path: Path, run: Run) -> None:
+def test_a_teammates_pull_and_canon_log_give_one_row_in_their_own_store(
+    clone: Path, team_store: Path, tmp_path: Path, run: Run
+) -> None:
     remote = tmp_path / "remote"
     (clone / ".dvc/config").write_text(
         f"[core]\n    analytics = false\n    check_update = false\n    remote = shared\n['remote \"shared\"']\n    url = {remote}\n"
@@ -122,7 +126,7 @@ def test_a_teammates_pull_and_canon_log_give_one_row_in_their_own_store(clone: P
     git(tmp_path, "clone", "-q", str(clone), str(theirs))
     head = git(clone, "rev-parse", "HEAD")
     # Without a single file here: a branch's result is fetched by what its dvc.lock says.
-    shared = {"MLFLOW_TRACKING_URI": f"sqlite:///{empty_store(tmp_path)}"}
+    shared = {"MLFLOW_TRACKING_URI": f"sqlite:///{team_store}"}
     assert "fetching" in run(theirs, "canon", "log", "origin/release", "-p", "co2", env=shared).stderr
     assert Store(shared["MLFLOW_TRACKING_URI"]).row().data.tags["mlflow.source.git.commit"] == head
 

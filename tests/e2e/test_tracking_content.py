@@ -1,4 +1,4 @@
-"""What a row holds, with a small project that has all that MLflow finds hard."""
+"""What a row holds, with a small small that has all that MLflow finds hard."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from canon.mlflow.record import flat_params
 from canon.model.pins import data_hash
 from tests.conftest import Run, git
-from tests.tracking import Store, empty_store, local_store, small_project, stages_run
+from tests.tracking import Store, empty_store, local_store, stages_run
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 SECRET = "bait-2retnuh"
 WITNESS = """
@@ -33,38 +35,30 @@ if "WITNESS" in os.environ:
 
 
 @pytest.fixture
-def project(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
-    base = tmp_path_factory.getbasetemp()
-    folder = Path(shutil.copytree(small_project(base), tmp_path / "project", symlinks=True))
-    shutil.copyfile(empty_store(base), folder / "mlflow.db")
-    return folder
-
-
-@pytest.fixture
 def team(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Store:
     """Another store than the project's own."""
-    return Store(f"sqlite:///{shutil.copyfile(empty_store(tmp_path_factory.getbasetemp()), tmp_path / 'team.db')}")
+    return Store(f"sqlite:///{shutil.copyfile(empty_store(tmp_path_factory), tmp_path / 'team.db')}")
 
 
-def test_one_process_of_a_pipeline_imports_mlflow(project: Path, tmp_path: Path, run: Run) -> None:
+def test_one_process_of_a_pipeline_imports_mlflow(small: Path, tmp_path: Path, run: Run) -> None:
     hook = tmp_path / "hook"
     hook.mkdir()
     (hook / "sitecustomize.py").write_text(WITNESS)
     witness = {"PYTHONPATH": str(hook), "WITNESS": str(tmp_path / "witness")}
-    assert stages_run(run(project, "dvc", "repro", env=witness).stdout) == ["data-raw", "fit", "track"]
+    assert stages_run(run(small, "dvc", "repro", env=witness).stdout) == ["data-raw", "fit", "track"]
     (line,) = (tmp_path / "witness").read_text().splitlines()
     assert line.startswith("canon track main")
 
 
-def test_hard_metrics_and_params_arrive(project: Path, run: Run) -> None:
+def test_hard_metrics_and_params_arrive(small: Path, run: Run) -> None:
     many = "".join(f"    p{number}: {number}\n" for number in range(300))
     long, wide = "v" * 7000, "ü" * 6000
     strange = f'    "a@b": 1\n    "a#b": 2\n    "../up": 3\n    long: {long}\n' + "".join(
         f"    wide{number}: {wide}\n" for number in range(60)
     )
-    (project / "params.yaml").write_text(f"fit:\n    rate: 0.5\n{many}{strange}other: [1, two]\n", encoding="utf-8")
-    run(project, "dvc", "repro")
-    row = local_store(project).row("main")
+    (small / "params.yaml").write_text(f"fit:\n    rate: 0.5\n{many}{strange}other: [1, two]\n", encoding="utf-8")
+    run(small, "dvc", "repro")
+    row = local_store(small).row("main")
     metrics, params = row.data.metrics, row.data.params
     assert {key: metrics[key] for key in ("plain", "nested.deep.er", "flag", "größe", "__/up")} == {
         "plain": 1, "nested.deep.er": 0.25, "flag": 1, "größe": 3, "__/up": 4}  # fmt: skip
@@ -81,7 +75,7 @@ def test_hard_metrics_and_params_arrive(project: Path, run: Run) -> None:
     note = row.data.tags["mlflow.note.content"]
     assert note.startswith("**A small pipeline**")
     assert len(note) <= 5000
-    artifacts = local_store(project).artifacts(row)
+    artifacts = local_store(small).artifacts(row)
     assert artifacts["models/net/model.txt"] == b"weights"  # not in MLflow's format: kept as it is
     assert artifacts["plots/loss.csv"].startswith(b"step,loss")
     assert json.loads(artifacts["result.json"])["metrics"]["metrics.json"]["text"] == "good"
@@ -99,9 +93,9 @@ def test_mlflow_takes_every_key_and_two_keys_stay_two(key: str, other: str) -> N
         assert len(name) <= 250
 
 
-def test_every_input_counts_and_a_pipeline_without_track_is_logged_by_canon_log(project: Path, run: Run) -> None:
-    run(project, "dvc", "repro", "-P")
-    store = local_store(project)
+def test_every_input_counts_and_a_pipeline_without_track_is_logged_by_canon_log(small: Path, run: Run) -> None:
+    run(small, "dvc", "repro", "-P")
+    store = local_store(small)
     row = store.row("main")
     datasets = {found.dataset.name: found.dataset for found in row.inputs.dataset_inputs}  # type: ignore[union-attr]
     assert datasets.keys() == {"raw", "data/extra.csv"}
@@ -111,26 +105,26 @@ def test_every_input_counts_and_a_pipeline_without_track_is_logged_by_canon_log(
         [("raw", "file", f"sha256:{pinned}"), ("data/extra.csv", "dvc", f"md5:{tracked}")]
     )
     assert store.rows("side") == []
-    git(project, "add", "--all")
-    git(project, "commit", "-qm", "ran")
-    out = run(project, "canon", "log", "--json").stdout
+    git(small, "add", "--all")
+    git(small, "commit", "-qm", "ran")
+    out = run(small, "canon", "log", "--json").stdout
     assert [(item["pipeline"], item["created"]) for item in json.loads(out)["results"]] == [
         ("main", False),
         ("side", True),
     ]
     side = store.row("side")
     assert side.data.metrics == {"score": 2}
-    assert side.data.tags["mlflow.source.git.commit"] == git(project, "rev-parse", "HEAD")
+    assert side.data.tags["mlflow.source.git.commit"] == git(small, "rev-parse", "HEAD")
     assert "| score |" in side.data.tags["mlflow.note.content"]
     assert "dvc repro side/dvc.yaml" in side.data.tags["mlflow.note.content"]
-    assert json.loads(run(project, "canon", "log", "--json").stdout)["results"][1]["created"] is False
+    assert json.loads(run(small, "canon", "log", "--json").stdout)["results"][1]["created"] is False
 
 
-def test_users_own_runs_name_commit_data_pipeline_and_stage(project: Path, team: Store, run: Run) -> None:
-    git(project, "remote", "add", "origin", f"https://me:{SECRET}@example.com/x.git")
+def test_users_own_runs_name_commit_data_pipeline_and_stage(small: Path, team: Store, run: Run) -> None:
+    git(small, "remote", "add", "origin", f"https://me:{SECRET}@example.com/x.git")
     fluent = {"MLFLOW_TRACKING_URI": team.uri, "FLUENT": "1"}
-    run(project, "dvc", "repro", env=fluent)
-    head = git(project, "rev-parse", "HEAD")
+    run(small, "dvc", "repro", env=fluent)
+    head = git(small, "rev-parse", "HEAD")
     of_result = team.row("main").data.tags
     own = team.row("Default").data.tags
     expected = {
@@ -142,24 +136,25 @@ def test_users_own_runs_name_commit_data_pipeline_and_stage(project: Path, team:
     }
     assert {key: own.get(key) for key in expected} == expected
     assert SECRET not in json.dumps(own)
-    run(project, "dvc", "exp", "run", "--temp", "-S", "fit.rate=0.7", env=fluent)
+    run(small, "dvc", "exp", "run", "--temp", "-S", "fit.rate=0.7", env=fluent)
     in_copy = team.rows("Default")[1].data.tags
     assert {key: in_copy.get(key) for key in expected} == expected
     assert [row.data.params["fit.rate"] for row in team.rows("main")] == ["0.5", "0.7"]
 
 
-@pytest.mark.parametrize("broken", [False, True], ids=["sound", "broken"])
 def test_a_notebooks_run_names_its_commit_and_a_broken_project_fails_it_never(
-    project: Path, team: Store, run: Run, *, broken: bool
+    small: Path, team: Store, run: Run
 ) -> None:
-    if broken:
-        (project / "pipelines/main.yaml").write_text("name: [unclosed")
-    else:
-        (project / "pipelines/side.yaml").unlink()
-    (project / "notebooks").mkdir()
-    code = "import mlflow\nwith mlflow.start_run(): mlflow.log_metric('x', 1)"
-    run(project / "notebooks", "python", "-c", code, env={"MLFLOW_TRACKING_URI": team.uri})
-    tags = team.row("Default").data.tags
-    assert tags["mlflow.source.git.commit"] == git(project, "rev-parse", "HEAD")
-    assert tags.get("canon.pipeline") == (None if broken else "main")
-    assert ("canon.data_hash" in tags) is not broken
+    (small / "pipelines/side.yaml").unlink()
+    (small / "notebooks").mkdir()
+    code = """
+import mlflow, pathlib
+with mlflow.start_run(): mlflow.log_metric("x", 1)
+pathlib.Path("../pipelines/main.yaml").write_text("name: [unclosed")
+with mlflow.start_run(): mlflow.log_metric("x", 2)
+"""
+    run(small / "notebooks", "python", "-c", code, env={"MLFLOW_TRACKING_URI": team.uri})
+    sound, broken = (row.data.tags for row in team.rows("Default"))
+    assert sound["mlflow.source.git.commit"] == broken["mlflow.source.git.commit"] == git(small, "rev-parse", "HEAD")
+    assert (sound.get("canon.pipeline"), broken.get("canon.pipeline")) == ("main", None)
+    assert ("canon.data_hash" in sound, "canon.data_hash" in broken) == (True, False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -14,46 +13,26 @@ import pytest
 import yaml
 
 from tests.conftest import Run, git
-from tests.tracking import Store, copy_clone, local_store, ran_clone
+from tests.e2e.projects import at_once
+from tests.tracking import Store, copy_clone, local_store
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ran_clone(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture
-def clone(ran: Path, tmp_path: Path) -> Path:
-    return copy_clone(ran, tmp_path / "clone", store="empty")
+def clone(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    return copy_clone(tmp_path_factory, tmp_path / "clone", store="empty")
 
 
 def spool_of(clone: Path) -> list[str]:
     return sorted(path.parent.name for path in (clone / ".dvc/tmp/canon/spool").glob("*/record.json"))
 
 
-def at_once(folder: Path, *command: str) -> list[subprocess.CompletedProcess[str]]:
-    """Two processes of a command, let go at the same moment: both wait for the other end of a pipe to be closed."""
-    reader, writer = os.pipe()
-    wait = "import os, sys; os.read(int(sys.argv[1]), 1); os.execvp(sys.argv[2], sys.argv[2:])"
-    started = [
-        subprocess.Popen([sys.executable, "-c", wait, str(reader), *command], cwd=folder, pass_fds=[reader],
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]  # fmt: skip
-    os.close(writer)
-    os.close(reader)
-    outputs = [process.communicate(timeout=120) for process in started]
-    return [
-        subprocess.CompletedProcess(command, process.returncode, *output)
-        for process, output in zip(started, outputs, strict=True)
-    ]
-
-
 def check_two_at_once(clone: Path, rounds: int) -> None:
     for number in range(rounds):
         (clone / "mlflow.db").unlink(missing_ok=True)
         shutil.rmtree(clone / "mlartifacts", ignore_errors=True)
-        both = at_once(clone, "canon", "track", "co2")
+        both = at_once(clone, ("canon", "track", "co2"), ("canon", "track", "co2"))
         assert [done.returncode for done in both] == [0, 0], both
         assert sorted("already logged" in done.stdout for done in both) == [False, True], both
         file = (
@@ -118,10 +97,10 @@ def test_a_store_that_cannot_be_used_fails_nothing(clone: Path, spoil, uri: str 
     assert "nothing was spooled" in run(clone, "canon", "log", "--spooled").stdout
 
 
-def limited(size: int, *command: str) -> list[str]:
+def limited(size: int, name: str, *arguments: str) -> list[str]:
     """A command that cannot write beyond ``size`` bytes into any file: a full disk, for all that it can tell."""
     code = f"import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size})); os.execvp(sys.argv[1], sys.argv[1:])"
-    return [sys.executable, "-c", code, *command]
+    return [sys.executable, "-c", code, name, *arguments]
 
 
 def swell(clone: Path) -> None:

@@ -10,17 +10,19 @@ from canon.git import commit_source_tree
 from tests.conftest import Run, git
 from tests.tracking import Store, copy_clone, local_store, ran_clone, stages_run
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 PLOTS = {"plots/results/co2/forecast.csv", "plots/results/co2/residuals.csv"}
 
 
 @pytest.fixture
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ran_clone(tmp_path_factory.getbasetemp())
+    return ran_clone(tmp_path_factory)
 
 
 @pytest.fixture
-def clone(ran: Path, tmp_path: Path) -> Path:
-    return copy_clone(ran, tmp_path / "clone")
+def clone(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    return copy_clone(tmp_path_factory, tmp_path / "clone")
 
 
 def set_alpha(root: Path, value: str) -> None:
@@ -143,17 +145,3 @@ def test_exp_run_gives_a_row_that_canon_log_gives_the_experiments_commit(clone: 
     assert (again.info.run_name, again.data.tags["canon.dvc.baseline"]) == ("stiff", head)
     assert again.data.tags["canon.result"] == row.data.tags["canon.result"]
     assert again.data.tags["mlflow.source.git.commit"] == experiment
-
-
-def test_experiments_in_temporary_copies_and_of_the_queue_arrive_in_the_projects_own_store(
-    clone: Path, run: Run
-) -> None:
-    setting = "params/sunspots.yaml:holdout"
-    lists = ["-S", "params/sunspots.yaml:models=[mean]", "-S", "params/sunspots.yaml:lags=[1]"]
-    target = "pipelines/sunspots/dvc.yaml"
-    run(clone, "dvc", "exp", "run", "--temp", "-S", f"{setting}=20", *lists, target)
-    run(clone, "dvc", "exp", "run", "--queue", "-n", "later", "-S", f"{setting}=25", *lists, target)
-    run(clone, "dvc", "queue", "start")
-    run(clone, "dvc", "queue", "logs", "--follow", "later")
-    rows = local_store(clone).rows("sunspots")
-    assert [row.data.params["holdout"] for row in rows] == ["20", "25"]

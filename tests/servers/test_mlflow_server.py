@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -13,8 +14,9 @@ import pytest
 
 from tests.conftest import Run, git
 from tests.servers.mlflow_server import Call, Proxy, Script, answer, free_port, mlflow_server, proxy_to
-from tests.tracking import Store, copy_clone, files_below, ran_clone
+from tests.tracking import Store, copy_clone, empty_store, files_below
 
+pytestmark = pytest.mark.usefixtures("quick")
 soak = pytest.mark.soak
 SECRET = "tiab-2retnuh"[::-1]  # written forwards it would be found in this file
 CREATE = "/api/2.0/mlflow/runs/create"
@@ -24,14 +26,16 @@ VERSION = "/api/2.0/mlflow/model-versions/create"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
+    folder = tmp_path_factory.mktemp("mlflow")
+    shutil.copyfile(empty_store(tmp_path_factory), folder / "server.db")
+    with mlflow_server(folder) as url:
         yield url
 
 
 @pytest.fixture
 def clone(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, direct: None) -> Path:  # noqa: ARG001  a fixture for its effect
     """A clone whose pipeline has run, without a store."""
-    return copy_clone(ran_clone(tmp_path_factory.getbasetemp()), tmp_path / "clone", store="none")
+    return copy_clone(tmp_path_factory, tmp_path / "clone", store="none")
 
 
 @pytest.fixture
@@ -44,7 +48,7 @@ def remote(url: str, **more: str) -> dict[str, str]:
     """The environment of a user with a tracking server; a slow one is given up early."""
     return {
         "MLFLOW_TRACKING_URI": url,
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "2",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "1",
         "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
         **more,
     }

@@ -1,0 +1,188 @@
+"""`canon` and `dvc` as commands that start at once: forks of one process that has imported what they need.
+
+Importing MLflow takes seconds, and a test of tracking runs a dozen commands. A fork has a process, folder, environment,
+limits and streams of its own like any command; what it does not show is the start itself. So the demo and the tests of what
+a command loads and how it starts use the installed commands, and ``CANON_TEST_COMMANDS=installed`` makes every test use them:
+`.ci/run` for the faults, `make soak` for all.
+
+Run as a script it is the server: ``python preloaded.py SOCKET OWNER`` ends with the process ``OWNER``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import io
+import json
+import multiprocessing
+import multiprocessing.process
+import os
+import pkgutil
+import resource
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any, NoReturn
+
+START = 120.0
+"""Seconds that importing may take."""
+LENGTH = 8
+"""Bytes of the number before a request."""
+CLIENT = """\
+#!{python} -IS
+import os, resource, signal, socket, sys
+
+if any(name in os.environ for name in ("PYTHONPATH", "PYTHONWARNINGS", "PYTHONPROFILEIMPORTTIME")):
+    os.execv("{bin}/{name}", sys.argv)
+import json
+
+mask = os.umask(0)
+os.umask(mask)
+request = json.dumps({{
+    "name": "{name}",
+    "argv": sys.argv,
+    "cwd": os.getcwd(),
+    "environ": dict(os.environ),
+    "umask": mask,
+    "limits": [(number, resource.getrlimit(number)) for number in (resource.RLIMIT_AS, resource.RLIMIT_FSIZE)],
+}}).encode()
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect("{socket}")
+    socket.send_fds(server, [len(request).to_bytes({length}, "big")], [0, 1, 2])
+    server.sendall(request)
+    pid = int.from_bytes(server.recv({length}, socket.MSG_WAITALL), "big")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: os.kill(pid, number))
+    status = int.from_bytes(server.recv({length}, socket.MSG_WAITALL) or b"\\1", "big", signed=True)
+if status < 0:
+    signal.signal(-status, signal.SIG_DFL)
+    os.kill(os.getpid(), -status)
+sys.exit(status)
+"""
+"""The command that a test runs: it asks the server for a fork, and ends as that does."""
+
+
+def install(folder: Path, commands: Path, python: Path) -> None:
+    """Write the commands into a folder; ``commands`` is where the installed ones are."""
+    for name in ("canon", "dvc"):
+        file = folder / name
+        file.write_text(CLIENT.format(python=python, bin=commands, name=name, socket=folder / "socket", length=LENGTH))
+        file.chmod(0o755)
+
+
+def start_server(folder: Path, python: Path, owner: int) -> None:
+    """Start the server of the commands in a folder; return when it answers."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_", "GIT_"))}
+    env["HOME"] = str(folder)
+    with (folder / "server.log").open("wb") as log:
+        command = [str(python), __file__, str(folder / "socket"), str(owner)]
+        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
+    end = time.monotonic() + START
+    while not (folder / "socket").exists():
+        assert server.poll() is None, (folder / "server.log").read_text()
+        assert time.monotonic() < end, (folder / "server.log").read_text()
+        time.sleep(0.05)
+    server.returncode = 0  # it outlives this process; nobody waits for it
+
+
+def _preload() -> dict[str, Callable[[], Any]]:
+    """Import what the commands import, at the latest in the middle of their work; return the commands."""
+    for name in (
+        "mlflow.store.tracking.sqlalchemy_store",
+        "mlflow.store.model_registry.sqlalchemy_store",
+        "mlflow.store.tracking.rest_store",
+        "mlflow.store.artifact.local_artifact_repo",
+        "mlflow.pyfunc",
+    ):
+        importlib.import_module(name)
+    for package in ("canon", "dvc.commands", "dvc.repo"):
+        found = importlib.import_module(package)
+        for module in pkgutil.walk_packages(found.__path__, f"{package}."):
+            importlib.import_module(module.name)
+    from sqlalchemy.orm import configure_mappers
+
+    configure_mappers()
+    from dvc.cli import main as dvc
+
+    from canon.cli.main import main as canon
+
+    return {"canon": canon, "dvc": dvc}
+
+
+@dataclass(frozen=True)
+class _Command:
+    """A running command, and the connection on which its client waits."""
+
+    process: multiprocessing.process.BaseProcess
+    end: int  # descriptor that is ready when the process has ended; its sentinel is closed with all else of the server
+    connection: socket.socket
+
+
+def _serve(path: Path, owner: int) -> None:
+    commands = _preload()
+    gc.collect()
+    gc.freeze()  # a collection in a fork would copy every page
+    end = os.pidfd_open(owner)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{path}.new")
+        listener.listen(64)
+        Path(f"{path}.new").rename(path)
+        running: list[_Command] = []
+        while True:
+            ready = wait([listener, end, *(one.end for one in running), *(one.connection for one in running)])
+            if end in ready:
+                return
+            for one in [one for one in running if one.end in ready or one.connection in ready]:
+                if one.end not in ready:  # the client is gone
+                    one.process.kill()
+                one.process.join()
+                with contextlib.suppress(ConnectionError), one.connection:
+                    one.connection.sendall(int(one.process.exitcode or 0).to_bytes(LENGTH, "big", signed=True))
+                one.process.close()
+                os.close(one.end)
+                running.remove(one)
+            if listener in ready:
+                running.append(_start(listener.accept()[0], commands))
+
+
+def _start(connection: socket.socket, commands: Mapping[str, Callable[[], Any]]) -> _Command:
+    """Start the command that a client asks for."""
+    size, fds, _, _ = socket.recv_fds(connection, LENGTH, 3)
+    request = json.loads(connection.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL))
+    process = multiprocessing.get_context("fork").Process(target=_run, args=(commands[request["name"]], request, fds))
+    process.start()
+    for descriptor in fds:
+        os.close(descriptor)
+    with contextlib.suppress(ConnectionError):
+        connection.sendall(int(process.pid or 0).to_bytes(LENGTH, "big"))
+    return _Command(process, os.pidfd_open(process.pid or 0), connection)
+
+
+def _run(command: Callable[[], Any], request: Mapping[str, Any], fds: list[int]) -> NoReturn:
+    """Be the command: its streams, folder, environment and arguments; the interpreter is not taken down, which takes long."""
+    for number, descriptor in enumerate(fds):
+        os.dup2(descriptor, number)
+    os.closerange(3, 256)  # all that is the server's: a pipe of another command would not end before this one
+    os.umask(request["umask"])
+    for limit, values in request["limits"]:
+        resource.setrlimit(limit, values)
+    os.environ.clear()
+    os.environ.update(request["environ"])
+    os.chdir(request["cwd"])
+    sys.argv[:] = request["argv"]
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115  it is open already
+    for stream in (sys.__stdout__, sys.__stderr__):
+        assert isinstance(stream, io.TextIOWrapper)
+        stream.reconfigure(line_buffering=stream.isatty() or stream is sys.__stderr__)
+    sys.exit(command())
+
+
+if __name__ == "__main__":
+    sys.path.pop(0)  # this folder holds no module that a command could mean
+    _serve(Path(sys.argv[1]), int(sys.argv[2]))
