@@ -77,6 +77,14 @@ def test_without_dvc_what_needs_it_says_so(toy: Path) -> None:
         git(toy, "checkout", "-q", "pipelines/toy.yaml")
 
 
+def test_settings_that_dvc_cannot_read_are_named(toy: Path) -> None:
+    write(toy, ".dvc/config", "[core\n[more\n")
+    with unchanged(toy):
+        said = canon(toy, "log", code=1).stderr
+        assert_said(said, f"DVC cannot read its settings in {toy}/.dvc (", "; mend them")
+        assert len(said.splitlines()) == 1
+
+
 def test_a_project_in_a_subfolder_is_told_to_move(toy: Path) -> None:
     inside = toy / "sub"
     inside.mkdir()

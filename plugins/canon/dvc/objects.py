@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from canon.dvc.hashes import hash_file, is_md5
+from canon.dvc.repository import open_repository
 from canon.model.errors import CanonError, DataMissingError
 
 
@@ -29,15 +30,9 @@ def cache_folder(root: Path) -> Path:
 
 def cache_root(root: Path) -> Path:
     """What DVC's setting `cache.dir` means for the checkout at ``root``: objects lie in it, and the run-cache. Raises CanonError."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
     try:
-        repo = Repo(str(root))
-        with repo:
+        with open_repository(root) as repo:
             return Path(repo.cache.local_cache_dir)
-    except DvcException as error:
-        raise CanonError(f"{root} is no DVC repository ({error}); run `dvc init` there") from None
     except (sqlite3.Error, OSError) as error:
         raise CanonError(
             f"DVC cannot open its own state for {root} ({error}); is the disk full, or read-only?"

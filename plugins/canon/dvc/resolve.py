@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from canon.model.errors import CanonError, Problem, ProblemsError
+from canon.dvc.repository import open_repository
+from canon.model.errors import Problem, ProblemsError
 from canon.model.stage import DEFAULT_PARAMS_FILE, Stage, stage_from_definition
 from canon.output.files import load_text
 from canon.output.yaml import load_yaml
 
 TEMPLATED = ("stages", "artifacts", "datasets", "metrics", "params", "plots")
 """Keys of a dvc.yaml that DVC fills in."""
+NEED = ", which `${…}`, `vars`, `foreach` and `matrix` need"
 
 
 def has_templating(document: Mapping[str, Any]) -> bool:
@@ -43,28 +45,21 @@ def resolve_stages(root: Path, file: str, document: Mapping[str, Any], *, declar
     if not has_templating(document):
         return tuple(stage_from_definition(name, definition, file) for name, definition in document["stages"].items())
     _check_vars_files(root, file, document)
-    from dvc.exceptions import NotDvcRepoError
     from dvc.parsing import DataResolver
-    from dvc.repo import Repo
 
     problems: list[Problem] = []
     stages: list[Stage] = []
-    try:
-        with Repo(str(root)) as repo, _collected(problems, declared_in or file, "vars"):
-            resolver = DataResolver(repo, os.fspath((root / file).parent), _copied(document))
-            for key in ("artifacts", "datasets", "metrics", "params", "plots"):
-                with _collected(problems, declared_in or file, key):
-                    getattr(resolver, f"resolve_{key}")()
-            for group in document["stages"]:
-                with _collected(problems, declared_in or file, f"stages.{group}"):
-                    for name in _members(resolver, group):
-                        for resolved, definition in resolver.resolve_one(name).items():
-                            _check_texts(resolved, definition)
-                            stages.append(stage_from_definition(resolved, definition, file))
-    except NotDvcRepoError:
-        raise CanonError(
-            f"{root} is no DVC repository, which `${{…}}`, `vars`, `foreach` and `matrix` need; run `dvc init` there"
-        ) from None
+    with open_repository(root, NEED) as repo, _collected(problems, declared_in or file, "vars"):
+        resolver = DataResolver(repo, os.fspath((root / file).parent), _copied(document))
+        for key in ("artifacts", "datasets", "metrics", "params", "plots"):
+            with _collected(problems, declared_in or file, key):
+                getattr(resolver, f"resolve_{key}")()
+        for group in document["stages"]:
+            with _collected(problems, declared_in or file, f"stages.{group}"):
+                for name in _members(resolver, group):
+                    for resolved, definition in resolver.resolve_one(name).items():
+                        _check_texts(resolved, definition)
+                        stages.append(stage_from_definition(resolved, definition, file))
     if problems:
         raise ProblemsError(problems)
     return tuple(stages)

@@ -205,6 +205,8 @@ def _known_keys(model: type[BaseModel], location: Sequence[str | int]) -> list[s
 
 def _remedy(error: ErrorDetails, model: type[BaseModel]) -> str:
     kind = error["type"]
+    if kind == "dict_type" and error["loc"] == ("params",):
+        return f"{MAPPING_REMEDY}; the list that DVC calls `params` at the top is called `parameters` here"
     if kind == "extra_forbidden":
         near = _nearest(error, model)
         return (

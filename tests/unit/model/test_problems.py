@@ -70,6 +70,7 @@ def with_stage(line: str) -> str:
         (with_stage("pod: {cpu: .nan}"), 5, "stages.train.pod.cpu", "", "number"),
         (with_stage("pod: []"), 5, "stages.train.pod", "should be a mapping", "`key: value` lines"),
         (GOOD + "stages2: []\n", 5, "stages2", "unknown key", "did you mean `stages`?"),
+        ("name: co2\nparams: [p.yaml]\nstages: {a: {cmd: x}}\n", 2, "params", "should be a mapping", "is called `parameters` here"),
         ("name: co2\nstages: []\n", 2, "stages", "should be a mapping", "`key: value` lines"),
         ("name: co2\nstages: {}\n", 2, "stages", "at least 1 item", "add at least one"),
         ("name: co2\nstages:\n  a: x\n", 3, "stages.a", "should be a mapping", "`key: value` lines"),
