@@ -35,7 +35,9 @@ START = 120.0
 LENGTH = 8
 """Bytes of the number before a request."""
 CLIENT = """\
-#!{python} -IS
+#!/bin/sh
+'''exec' "{python}" -IS "$0" "$@"
+' '''
 import os, resource, signal, socket, sys
 
 if any(name in os.environ for name in ("PYTHONPATH", "PYTHONWARNINGS", "PYTHONPROFILEIMPORTTIME")):
@@ -66,6 +68,11 @@ if status < 0:
 sys.exit(status)
 """
 """The command that a test runs: it asks the server for a fork, and ends as that does."""
+
+
+def can_serve(folder: Path) -> bool:
+    """Tell whether this system has what the server needs; a socket's path is 107 bytes at most."""
+    return hasattr(os, "pidfd_open") and len(os.fsencode(folder / "socket.new")) < 108
 
 
 def install(folder: Path, commands: Path, python: Path) -> None:
