@@ -14,7 +14,7 @@ import contextlib
 import gc
 import importlib
 import io
-import json
+import marshal
 import multiprocessing
 import multiprocessing.process
 import os
@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 START = 120.0
 """Seconds that importing may take."""
@@ -38,34 +38,27 @@ CLIENT = """\
 #!/bin/sh
 '''exec' "{python}" -IS "$0" "$@"
 ' '''
-import os, resource, signal, socket, sys
+import _signal, _socket, marshal, posix, resource, sys  # no module that is not built in: each costs milliseconds
 
-if any(name in os.environ for name in ("PYTHONPATH", "PYTHONWARNINGS", "PYTHONPROFILEIMPORTTIME")):
-    os.execv("{bin}/{name}", sys.argv)
-import json
-
-mask = os.umask(0)
-os.umask(mask)
-request = json.dumps({{
-    "name": "{name}",
-    "argv": sys.argv,
-    "cwd": os.getcwd(),
-    "environ": dict(os.environ),
-    "umask": mask,
-    "limits": [(number, resource.getrlimit(number)) for number in (resource.RLIMIT_AS, resource.RLIMIT_FSIZE)],
-}}).encode()
-with socket.socket(socket.AF_UNIX) as server:
-    server.connect("{socket}")
-    socket.send_fds(server, [len(request).to_bytes({length}, "big")], [0, 1, 2])
-    server.sendall(request)
-    pid = int.from_bytes(server.recv({length}, socket.MSG_WAITALL), "big")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, frame: os.kill(pid, number))
-    status = int.from_bytes(server.recv({length}, socket.MSG_WAITALL) or b"\\1", "big", signed=True)
+if {{b"PYTHONPATH", b"PYTHONWARNINGS", b"PYTHONPROFILEIMPORTTIME"}} & {{*posix.environ}}:
+    posix.execv("{bin}/{name}", sys.argv)
+mask = posix.umask(0)
+posix.umask(mask)
+limits = [(number, resource.getrlimit(number)) for number in (resource.RLIMIT_AS, resource.RLIMIT_FSIZE)]
+request = marshal.dumps(("{name}", sys.argv, posix.getcwd(), dict(posix.environ), mask, limits))
+server = _socket.socket(_socket.AF_UNIX)
+server.connect("{socket}")
+streams = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
+server.sendmsg([len(request).to_bytes({length}, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
+server.sendall(request)
+pid = int.from_bytes(server.recv({length}, _socket.MSG_WAITALL), "big")
+for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
+    _signal.signal(number, lambda number, frame: posix.kill(pid, number))
+status = int.from_bytes(server.recv({length}, _socket.MSG_WAITALL) or b"\\1", "big", signed=True)
 if status < 0:
-    signal.signal(-status, signal.SIG_DFL)
-    os.kill(os.getpid(), -status)
-sys.exit(status)
+    _signal.signal(-status, _signal.SIG_DFL)
+    posix.kill(posix.getpid(), -status)
+posix._exit(status)
 """
 """The command that a test runs: it asks the server for a fork, and ends as that does."""
 
@@ -122,6 +115,17 @@ def _preload() -> dict[str, Callable[[], Any]]:
     return {"canon": canon, "dvc": dvc}
 
 
+class _Request(NamedTuple):
+    """What the client is: the command's name, and all that a process has of its own."""
+
+    name: str
+    argv: list[str]
+    cwd: str
+    environ: dict[bytes, bytes]
+    umask: int
+    limits: list[tuple[int, tuple[int, int]]]
+
+
 @dataclass(frozen=True)
 class _Command:
     """A running command, and the connection on which its client waits."""
@@ -161,8 +165,8 @@ def _serve(path: Path, owner: int) -> None:
 def _start(connection: socket.socket, commands: Mapping[str, Callable[[], Any]]) -> _Command:
     """Start the command that a client asks for."""
     size, fds, _, _ = socket.recv_fds(connection, LENGTH, 3)
-    request = json.loads(connection.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL))
-    process = multiprocessing.get_context("fork").Process(target=_run, args=(commands[request["name"]], request, fds))
+    request = _Request(*marshal.loads(connection.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)))  # noqa: S302  of our own client
+    process = multiprocessing.get_context("fork").Process(target=_run, args=(commands[request.name], request, fds))
     process.start()
     for descriptor in fds:
         os.close(descriptor)
@@ -171,18 +175,18 @@ def _start(connection: socket.socket, commands: Mapping[str, Callable[[], Any]])
     return _Command(process, os.pidfd_open(process.pid or 0), connection)
 
 
-def _run(command: Callable[[], Any], request: Mapping[str, Any], fds: list[int]) -> NoReturn:
+def _run(command: Callable[[], Any], request: _Request, fds: list[int]) -> NoReturn:
     """Be the command: its streams, folder, environment and arguments; the interpreter is not taken down, which takes long."""
     for number, descriptor in enumerate(fds):
         os.dup2(descriptor, number)
     os.closerange(3, 256)  # all that is the server's: a pipe of another command would not end before this one
-    os.umask(request["umask"])
-    for limit, values in request["limits"]:
+    os.umask(request.umask)
+    for limit, values in request.limits:
         resource.setrlimit(limit, values)
     os.environ.clear()
-    os.environ.update(request["environ"])
-    os.chdir(request["cwd"])
-    sys.argv[:] = request["argv"]
+    os.environ.update({os.fsdecode(name): os.fsdecode(value) for name, value in request.environ.items()})
+    os.chdir(request.cwd)
+    sys.argv[:] = request.argv
     sys.stdin = open(0, closefd=False)  # noqa: SIM115  it is open already
     for stream in (sys.__stdout__, sys.__stderr__):
         assert isinstance(stream, io.TextIOWrapper)

@@ -35,7 +35,7 @@ def ran_clone(factory: pytest.TempPathFactory) -> Path:
     """A clone in which `dvc repro` has run once; tests copy it and leave it as it is."""
 
     def make(folder: Path) -> None:
-        git(folder, "clone", "-q", str(ROOT), "clone")
+        git(folder, "clone", "-q", "--no-local", str(ROOT), "clone")  # one pack: it is copied often
         _run(folder / "clone", "dvc", "repro")
 
     return once(factory, "ran", make) / "clone"
@@ -169,8 +169,9 @@ stages:
 import json, os, sys
 from pathlib import Path
 
-if os.environ.get("FLUENT"):
+if os.environ.get("FLUENT"):  # the store of a user's own runs
     import mlflow
+    mlflow.set_tracking_uri(os.environ["FLUENT"])
     with mlflow.start_run():
         mlflow.log_metric("step", 1)
 Path("model.txt").write_text("weights")

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import once
 from tests.e2e.faults import build_project
 from tests.e2e.projects import tiny_project
-from tests.tracking import copy_small_project
+from tests.tracking import Store, copy_small_project, empty_store
 
 
 @pytest.fixture
@@ -29,3 +29,9 @@ def tiny(quick: None, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) 
 def small(quick: None, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001  a fixture for its effect
     """A small project that has all that MLflow finds hard, committed, with a store that is empty yet."""
     return copy_small_project(tmp_path_factory, tmp_path / "small")
+
+
+@pytest.fixture
+def team(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Store:
+    """Another store than the project's own."""
+    return Store(f"sqlite:///{shutil.copyfile(empty_store(tmp_path_factory), tmp_path / 'team.db')}")

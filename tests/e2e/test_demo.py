@@ -60,10 +60,31 @@ def check_demo(clone: Path, env: dict[str, str], prefix: tuple[str, ...] = (), t
     assert said.splitlines()[-1] == f"sqlite:///{clone}/mlflow.db"  # what the shell makes of the line
 
 
+WITNESS = """
+import os, sys
+
+class Witness:
+    def find_spec(self, name, path=None, target=None):
+        if name == "mlflow":
+            with open(os.environ["WITNESS"], "a") as file:
+                print(" ".join(os.path.basename(word) for word in sys.argv), file=file)
+        return None
+
+sys.meta_path.insert(0, Witness())
+"""
+"""Notes each process that imports MLflow, which is what tracking costs."""
+
+
 def test_the_demo_runs_once_and_says_where_to_look_whatever_the_folder_is_called(tmp_path: Path) -> None:
     folder = tmp_path / "CO₂ it's - ein Fall"
     folder.mkdir()
-    check_demo(with_this_environment(copy_of_this_repository(folder / "clone")), empty_home(tmp_path))
+    (tmp_path / "sitecustomize.py").write_text(WITNESS)
+    witness = {"PYTHONPATH": str(tmp_path), "WITNESS": str(tmp_path / "witness")}
+    check_demo(with_this_environment(copy_of_this_repository(folder / "clone")), {**empty_home(tmp_path), **witness})
+    # The stage that writes a model in MLflow's format, and the tracking of the whole pipeline; nothing in the second run.
+    train, track = (tmp_path / "witness").read_text().splitlines()
+    assert train == "train.py"
+    assert track.startswith("canon track co2")
 
 
 def test_make_test_runs_where_the_path_has_blanks(tmp_path: Path) -> None:

@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import BIN
 from tests.e2e.faults import assert_said, canon, unchanged, write
 
 ESCAPE = "\x1b["
 
 
 @pytest.fixture
-def quick() -> None:
-    """The installed commands: how they start is a part of what is tested here."""
+def installed(toy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project, and the installed command: how it starts is a part of what is tested."""
+    monkeypatch.setenv("PATH", f"{BIN}{os.pathsep}{os.environ['PATH']}")
+    return toy
 
 
 @pytest.mark.parametrize(
@@ -90,38 +93,40 @@ def shell(folder: Path, script: str, **env: str) -> subprocess.CompletedProcess[
     return done
 
 
-def test_a_reader_that_has_enough_ends_the_command_silently(toy: Path) -> None:
-    done = shell(toy, 'canon schema | head -1; echo "${PIPESTATUS[1]}"; canon check | true; echo "${PIPESTATUS[0]}"')
+def test_a_reader_that_has_enough_ends_the_command_silently(installed: Path) -> None:
+    done = shell(
+        installed, 'canon schema | head -1; echo "${PIPESTATUS[1]}"; canon check | true; echo "${PIPESTATUS[0]}"'
+    )
     assert (done.stdout.split(), done.stderr) == (["{", "0", "141"], "")
 
 
-def test_streams_that_are_closed_full_or_narrow(toy: Path) -> None:
-    with unchanged(toy):
-        assert shell(toy, "canon check >&- 2>&- <&-").returncode == 0
-        assert shell(toy, "canon data pin --dry-run >&- 2>&-").returncode == 0
-        full = shell(toy, "canon check > /dev/full")
-        narrow = shell(toy, "canon schema", PYTHONIOENCODING="ascii")
+def test_streams_that_are_closed_full_or_narrow(installed: Path) -> None:
+    with unchanged(installed):
+        assert shell(installed, "canon check >&- 2>&- <&-").returncode == 0
+        assert shell(installed, "canon data pin --dry-run >&- 2>&-").returncode == 0
+        full = shell(installed, "canon check > /dev/full")
+        narrow = shell(installed, "canon schema", PYTHONIOENCODING="ascii")
     assert (full.returncode, full.stderr) == (1, "canon: the output: No space left on device; make room\n")
     assert "profile \u2192 source" in json.loads(narrow.stdout)["$defs"]["Dataset"]["properties"]["from"]["description"]
 
 
-def test_a_traceback_is_shown_where_it_is_asked_for(toy: Path) -> None:
+def test_a_traceback_is_shown_where_it_is_asked_for(installed: Path) -> None:
     for options, env in ((("--debug",), {}), ((), {"CANON_DEBUG": "1"})):
         done = subprocess.run(
-            ("canon", *options, "data", "get", "nope"), cwd=toy, capture_output=True, text=True, check=False, env={**os.environ, **env}
+            ("canon", *options, "data", "get", "nope"), cwd=installed, capture_output=True, text=True, check=False, env={**os.environ, **env}
         )  # fmt: skip
         assert done.returncode == 1
         assert_said(done.stderr, "Traceback (most recent call last)", "CanonError: there is no dataset `nope`")
 
 
-def test_a_pipe_gets_plain_text_and_a_terminal_no_colour_where_none_is_wanted(toy: Path) -> None:
+def test_a_pipe_gets_plain_text_and_a_terminal_no_colour_where_none_is_wanted(installed: Path) -> None:
     for command in (("data", "pin", "--dry-run"), ("--help",)):
-        piped = canon(toy, *command, env={"FORCE_COLOR": "", "TERM": "xterm"})
+        piped = canon(installed, *command, env={"FORCE_COLOR": "", "TERM": "xterm"})
         assert ESCAPE not in piped.stdout + piped.stderr
-    drawn = on_a_terminal(toy, "canon", "data", "pin", "--dry-run", TERM="xterm", NO_COLOR="1")
+    drawn = on_a_terminal(installed, "canon", "data", "pin", "--dry-run", TERM="xterm", NO_COLOR="1")
     assert_said(drawn, "8/8 bytes", "toy/raw  local")
     assert not re.search(r"\x1b\[(3|4|9|10)[0-9]", drawn)
-    assert ESCAPE not in on_a_terminal(toy, "canon", "data", "pin", "--dry-run", TERM="dumb")
+    assert ESCAPE not in on_a_terminal(installed, "canon", "data", "pin", "--dry-run", TERM="dumb")
 
 
 def on_a_terminal(folder: Path, *command: str, **env: str) -> str:

@@ -124,6 +124,7 @@ def test_a_teammates_pull_and_canon_log_give_one_row_in_their_own_store(
     run(clone, "dvc", "push", "--run-cache")
     theirs = tmp_path / "theirs"
     git(tmp_path, "clone", "-q", str(clone), str(theirs))
+    shutil.copyfile(team_store, theirs / "mlflow.db")
     head = git(clone, "rev-parse", "HEAD")
     # Without a single file here: a branch's result is fetched by what its dvc.lock says.
     shared = {"MLFLOW_TRACKING_URI": f"sqlite:///{team_store}"}

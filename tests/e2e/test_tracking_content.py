@@ -1,10 +1,9 @@
-"""What a row holds, with a small small that has all that MLflow finds hard."""
+"""What a row holds, with a small project that has all that MLflow finds hard."""
 
 from __future__ import annotations
 
 import json
 import math
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,40 +13,9 @@ from hypothesis import strategies as st
 from canon.mlflow.record import flat_params
 from canon.model.pins import data_hash
 from tests.conftest import Run, git
-from tests.tracking import Store, empty_store, local_store, stages_run
+from tests.tracking import Store, local_store
 
 pytestmark = pytest.mark.usefixtures("quick")
-
-SECRET = "bait-2retnuh"
-WITNESS = """
-import os, sys
-
-class Witness:
-    def find_spec(self, name, path=None, target=None):
-        if name == "mlflow":
-            with open(os.environ["WITNESS"], "a") as file:
-                print(" ".join(os.path.basename(word) for word in sys.argv), file=file)
-        return None
-
-if "WITNESS" in os.environ:
-    sys.meta_path.insert(0, Witness())
-"""
-
-
-@pytest.fixture
-def team(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Store:
-    """Another store than the project's own."""
-    return Store(f"sqlite:///{shutil.copyfile(empty_store(tmp_path_factory), tmp_path / 'team.db')}")
-
-
-def test_one_process_of_a_pipeline_imports_mlflow(small: Path, tmp_path: Path, run: Run) -> None:
-    hook = tmp_path / "hook"
-    hook.mkdir()
-    (hook / "sitecustomize.py").write_text(WITNESS)
-    witness = {"PYTHONPATH": str(hook), "WITNESS": str(tmp_path / "witness")}
-    assert stages_run(run(small, "dvc", "repro", env=witness).stdout) == ["data-raw", "fit", "track"]
-    (line,) = (tmp_path / "witness").read_text().splitlines()
-    assert line.startswith("canon track main")
 
 
 def test_hard_metrics_and_params_arrive(small: Path, run: Run) -> None:
@@ -118,28 +86,6 @@ def test_every_input_counts_and_a_pipeline_without_track_is_logged_by_canon_log(
     assert "| score |" in side.data.tags["mlflow.note.content"]
     assert "dvc repro side/dvc.yaml" in side.data.tags["mlflow.note.content"]
     assert json.loads(run(small, "canon", "log", "--json").stdout)["results"][1]["created"] is False
-
-
-def test_users_own_runs_name_commit_data_pipeline_and_stage(small: Path, team: Store, run: Run) -> None:
-    git(small, "remote", "add", "origin", f"https://me:{SECRET}@example.com/x.git")
-    fluent = {"MLFLOW_TRACKING_URI": team.uri, "FLUENT": "1"}
-    run(small, "dvc", "repro", env=fluent)
-    head = git(small, "rev-parse", "HEAD")
-    of_result = team.row("main").data.tags
-    own = team.row("Default").data.tags
-    expected = {
-        "mlflow.source.git.commit": head,
-        "mlflow.source.git.repoURL": "https://example.com/x.git",
-        "canon.pipeline": "main",
-        "canon.stage": "fit",
-        "canon.data_hash": of_result["canon.data_hash"],
-    }
-    assert {key: own.get(key) for key in expected} == expected
-    assert SECRET not in json.dumps(own)
-    run(small, "dvc", "exp", "run", "--temp", "-S", "fit.rate=0.7", env=fluent)
-    in_copy = team.rows("Default")[1].data.tags
-    assert {key: in_copy.get(key) for key in expected} == expected
-    assert [row.data.params["fit.rate"] for row in team.rows("main")] == ["0.5", "0.7"]
 
 
 def test_a_notebooks_run_names_its_commit_and_a_broken_project_fails_it_never(

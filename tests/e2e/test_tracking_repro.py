@@ -119,7 +119,7 @@ def test_a_changed_hyperparameter_gives_a_second_row_and_the_earlier_value_none(
     assert len(store.rows()) == 2
 
 
-def test_exp_run_gives_a_row_that_canon_log_gives_the_experiments_commit(clone: Path, run: Run) -> None:
+def test_exp_run_gives_a_row_that_canon_log_gives_the_experiments_commit(clone: Path, team: Store, run: Run) -> None:
     done = run(clone, "dvc", "exp", "run", "-n", "stiff", "-S", "params/co2.yaml:train.alpha=0.001")
     assert stages_run(done.stdout) == ["train", "evaluate", "track"]
     store = local_store(clone)
@@ -139,9 +139,8 @@ def test_exp_run_gives_a_row_that_canon_log_gives_the_experiments_commit(clone: 
     assert stages_run(run(clone, "dvc", "exp", "run", "-S", "params/co2.yaml:train.alpha=0.001").stdout) == []
     assert len(store.rows()) == 2
     # A store that never saw it gets it by the experiment's name.
-    other = {"MLFLOW_TRACKING_URI": f"sqlite:///{clone.parent}/other.db"}
-    assert "logged" in run(clone, "canon", "log", "stiff", env=other).stdout
-    again = Store(other["MLFLOW_TRACKING_URI"]).row()
+    assert "logged" in run(clone, "canon", "log", "stiff", env={"MLFLOW_TRACKING_URI": team.uri}).stdout
+    again = team.row()
     assert (again.info.run_name, again.data.tags["canon.dvc.baseline"]) == ("stiff", head)
     assert again.data.tags["canon.result"] == row.data.tags["canon.result"]
     assert again.data.tags["mlflow.source.git.commit"] == experiment
