@@ -26,7 +26,7 @@ FOLDERS = ("", "a", "b", "a/b", "a/b/a", "é")
     ),
     projects=st.lists(st.sampled_from(["b", "a/b"]), max_size=1),
 )
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_same_paths_are_ignored_as_by_dvc(files: dict[str, str], names: list[str], projects: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name).resolve()

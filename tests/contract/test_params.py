@@ -20,7 +20,7 @@ FILES = st.sampled_from(sorted(PARAMS_FILES)).flatmap(lambda suffix: st.tuples(s
 
 
 @given(file=FILES, data=st.data())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_files_and_keys_are_read_as_dvc_reads_them(tmp_path: Path, file: tuple[str, str], data: Any) -> None:
     suffix, text = file
     check_file(tmp_path / f"p{suffix}", text, data.draw(st.lists(st.sampled_from(keys_in(text)), max_size=2)))

@@ -81,7 +81,9 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.soak), signal.SIGINT]
+)
 def test_an_interrupted_get_leaves_the_old_data(
     web: Web, stuck: Stuck, tmp_path: Path, kind: str, number: signal.Signals
 ) -> None:

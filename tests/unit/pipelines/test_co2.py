@@ -327,6 +327,7 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.soak  # a fresh clone gives the committed dvc.lock, and with it the model's bytes, in tests/e2e
 def test_training_again_elsewhere_gives_the_same_bytes(trained: Path, tmp_path: Path) -> None:
     """In another folder, time zone, locale and umask, with other hashes of texts, on one processor."""
     folder = copy_of_the_pipeline(tmp_path / "another folder", "co2_recent.csv")
