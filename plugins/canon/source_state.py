@@ -36,7 +36,7 @@ SECRET = re.compile(
     re.IGNORECASE,
 )
 """Names of files that hold secrets by custom: while Git does not track them they are no source, and never leave the machine."""
-_SOURCE_PATHS = (".", ":(exclude)argo", ":(exclude,glob)**/dvc.lock", ":(exclude,glob)**/.gitignore")
+SOURCE_PATHS = (".", ":(exclude)argo", ":(exclude,glob)**/dvc.lock", ":(exclude,glob)**/.gitignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def _tree_and_patch(root: Path, commit: str | None, held: Sequence[str]) -> tupl
         tree = source_tree(tree_entries(run_git(root, "ls-files", "-s", "-z", env=env)))
         base = commit or EMPTY_TREE
         patch = run_git(root, "diff", "--cached", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames",
-                        base, "--", *_SOURCE_PATHS, env=env)  # fmt: skip
+                        base, "--", *SOURCE_PATHS, env=env)  # fmt: skip
         return tree, patch
     finally:
         shutil.rmtree(folder, ignore_errors=True)

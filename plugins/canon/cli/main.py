@@ -44,9 +44,9 @@ def _options(
 
 
 def _register() -> None:
-    from canon.cli import data, experiment, files, results
+    from canon.cli import data, experiment, files, image, results
 
-    for module in (files, data, results, experiment):
+    for module in (files, data, results, experiment, image):
         module.register(app)
 
 

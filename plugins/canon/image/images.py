@@ -1,0 +1,184 @@
+"""One image: read from where it lies, and made anew with layers on top of another one's."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from canon.image.descriptors import (
+    CONFIG,
+    LAYER,
+    MANIFEST,
+    MAX_CONFIG,
+    Descriptor,
+    Index,
+    Manifest,
+    descriptor_of,
+    format_json,
+    json_from_bytes,
+)
+from canon.model.errors import CanonError
+
+DOCKER_LAYERS = {
+    "application/vnd.docker.image.rootfs.diff.tar": LAYER,
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": f"{LAYER}+gzip",
+}
+"""Docker's names of the same bytes."""
+
+
+class Source(Protocol):
+    """Where images are read: a layout, or a repository of a registry."""
+
+    def find(self, digest: str | None) -> Descriptor:
+        """The manifest of a digest; without one, the only one."""
+
+    def manifest(self, descriptor: Descriptor) -> tuple[bytes, Manifest | Index]:
+        """The bytes of a manifest, and what they say."""
+
+    def read(self, descriptor: Descriptor) -> Iterable[bytes]:
+        """A blob's bytes; they are what the descriptor says, or CanonError is raised at the end."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image for one platform; ``config`` is its configuration as JSON has it, ``digest`` that of its manifest."""
+
+    name: str
+    digest: str
+    manifest: Manifest
+    config: Mapping[str, Any]
+
+    @property
+    def platform(self) -> str:
+        """As `docker --platform` takes it."""
+        parts = (self.config.get("os"), self.config.get("architecture"), self.config.get("variant"))
+        return "/".join(str(part) for part in parts if part)
+
+    @property
+    def diff_ids(self) -> tuple[str, ...]:
+        """The digest of each layer's uncompressed bytes."""
+        return tuple(self.config["rootfs"]["diff_ids"])
+
+
+def load_image(source: Source, name: str, digest: str | None, platform: str = "") -> Image:
+    """Read an image. ``platform`` chooses among several, and is checked where there is one. Raises CanonError."""
+    descriptor = source.find(digest)
+    content, manifest = source.manifest(descriptor)
+    if isinstance(manifest, Index):
+        descriptor = _of_platform(manifest, name, platform)
+        content, manifest = source.manifest(descriptor)
+        if isinstance(manifest, Index):
+            raise CanonError(f"{name} is an index of indexes, which no tool makes; name the image itself by its digest")
+    if manifest.config.size > MAX_CONFIG:
+        raise CanonError(f"the configuration of {name} has {manifest.config.size} bytes, more than {MAX_CONFIG}")
+    config = json_from_bytes(b"".join(source.read(manifest.config)), f"the configuration of {name}")
+    image = Image(name, descriptor_of(content, MANIFEST).digest, manifest, config)
+    _check_config(image)
+    if platform and image.platform != platform:
+        raise CanonError(f"{name} is an image for {image.platform}, not for {platform}")
+    return image
+
+
+def _of_platform(index: Index, name: str, platform: str) -> Descriptor:
+    wanted = platform or "linux/amd64"
+    known = {each.platform.name(): each for each in index.manifests if each.platform is not None}
+    if wanted not in known:
+        raise CanonError(f"{name} has no image for {wanted}; it has {', '.join(sorted(known)) or 'none'}")
+    return known[wanted]
+
+
+def _check_config(image: Image) -> None:
+    rootfs = image.config.get("rootfs")
+    ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
+        raise CanonError(f"the configuration of {image.name} names no layers; it is no image for containers")
+    if len(ids) != len(image.manifest.layers):
+        raise CanonError(
+            f"{image.name} has {len(image.manifest.layers)} layers, and its configuration names {len(ids)}"
+        )
+    if not isinstance(image.config.get("config") or {}, dict):
+        raise CanonError(f"the configuration of {image.name} is broken: `config` is no mapping")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that is put on top: what it is, and what its line in the history says."""
+
+    descriptor: Descriptor
+    says: str
+
+
+@dataclass(frozen=True)
+class Edits:
+    """What changes in the configuration. ``env``: name → value; ``time``: seconds since 1970, of all that is made."""
+
+    time: int
+    env: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Made:
+    """An image that was composed and is not stored yet: its layers, the base's first, and the bytes of the other two blobs."""
+
+    layers: tuple[Descriptor, ...]
+    config: bytes
+    manifest: bytes
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """That of the manifest."""
+        return descriptor_of(self.manifest, MANIFEST)
+
+
+def compose(base: Image, layers: Sequence[Layer], edits: Edits) -> Made:
+    """Put layers on top of an image. The result depends on the arguments alone, to the byte."""
+    created = dt.datetime.fromtimestamp(edits.time, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    config = dict(base.config)
+    settings = dict(config.get("config") or {})
+    settings |= edits.settings
+    settings["Env"] = _env(settings.get("Env") or [], edits.env)
+    settings["Labels"] = {**(settings.get("Labels") or {}), **edits.labels}
+    config |= {
+        "created": created,
+        "config": {key: value for key, value in settings.items() if value not in (None, {}, [])},
+        "rootfs": {"type": "layers", "diff_ids": [*base.diff_ids, *(layer.descriptor.digest for layer in layers)]},
+        "history": [
+            *(config.get("history") or []),
+            *({"created": created, "created_by": layer.says} for layer in layers),
+        ],
+    }
+    content = format_json(config)
+    blobs = (*(_oci(layer, base) for layer in base.manifest.layers), *(layer.descriptor for layer in layers))
+    manifest: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": descriptor_of(content, CONFIG).document(),
+        "layers": [blob.document() for blob in blobs],
+    }
+    if edits.annotations:
+        manifest["annotations"] = dict(edits.annotations)
+    return Made(blobs, content, format_json(manifest))
+
+
+def variables(image: Image) -> dict[str, str]:
+    """The environment that an image's processes start with."""
+    settings = image.config.get("config") or {}
+    return dict(line.partition("=")[::2] for line in settings.get("Env") or ())
+
+
+def _env(base: Sequence[str], more: Mapping[str, str]) -> list[str]:
+    values = dict(line.partition("=")[::2] for line in base)
+    return [f"{name}={value}" for name, value in (values | dict(more)).items()]
+
+
+def _oci(layer: Descriptor, base: Image) -> Descriptor:
+    """The layer under OCI's name for what it is: an image's manifest and its layers should be of one kind."""
+    kind = DOCKER_LAYERS.get(layer.media_type, layer.media_type)
+    if not kind.startswith(LAYER):
+        raise CanonError(f"{base.name} has a layer of the kind {layer.media_type!r}, which is not to be copied")
+    return Descriptor(media_type=kind, digest=layer.digest, size=layer.size)
