@@ -180,6 +180,19 @@ def test_the_environment_is_installed_for_the_python_of_the_image_without_runnin
     assert make(packaged, to="../again") == digest
 
 
+def test_what_uv_says_is_passed_on_without_the_indexs_password(
+    packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("UV_NO_INDEX")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://me:bait-2retnuh@127.0.0.1:1/index")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    monkeypatch.delenv("UV_FIND_LINKS")
+    said = canon(packaged, "image", "base", "p", "--from", "oci:../below", "--to", "oci:../made", code=1).stderr
+    assert_said(said, "uv could not install the environment", "127.0.0.1")
+    assert "bait-2retnuh" not in said
+    assert not (tmp_path / "made").exists()
+
+
 def test_a_base_without_python_cannot_take_packages(packaged: Path, tmp_path: Path) -> None:
     make_image(tmp_path / "bare", {"bin/busybox": b"x"})
     said = canon(packaged, "image", "base", "p", "--from", "oci:../bare", "--to", "oci:../made", code=1).stderr

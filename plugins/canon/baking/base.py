@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from canon.baking.code import SOURCE, SourceCommit, code_members, source_commit
 from canon.baking.environment import ENVIRONMENT, environment_members
 from canon.baking.interpreter import DEFAULT_PATH, find_interpreter
 from canon.git import clean_url, commit_source_tree, head_commit, run_git
-from canon.image.images import Edits, Image, Layer, Made, compose, load_image, variables
+from canon.image.images import Edits, Image, Layer, compose, load_image, variables
 from canon.image.layers import Member, describe, members_in_order, tar_chunks
-from canon.image.layout import Layout, whole
+from canon.image.layout import Layout, Progress, no_progress, whole
 from canon.model.errors import CanonError, listed
 from canon.model.project import Pipeline, Project
 from canon.source_state import changed_files
@@ -23,8 +23,6 @@ TREE = "canon.source-tree"
 """Label with the hash of the source tree, as `canon track` records it."""
 BASE = "canon.base"
 """Label that says whether the image below is the declared one, by its digest, or another one in its place."""
-
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def make_base(
     target: Layout,
     *,
     write: bool = True,
-    progress: Progress = lambda _: None,
+    progress: Progress = no_progress,
 ) -> Base:
     """Put environment and code of HEAD on top of an image of a layout; the same inputs give the same digest everywhere.
 
@@ -55,30 +53,29 @@ def make_base(
     commit = _clean_commit(root)
     code = source_commit(root, commit)
     image = load_image(source, f"oci:{source.folder}", digest)
-    with tempfile.TemporaryDirectory(prefix="canon-image-") as scratch:
-        parts = [
+    tree = commit_source_tree(root, commit)
+    edits = _edits(project, pipeline, code, tree, image)
+    with tempfile.TemporaryDirectory(prefix="canon-image-") as scratch, whole(target):
+        layers = []
+        for says, top, members in [
             *_environment(root, pipeline, code, source, image, Path(scratch)),
             ("code", SOURCE, code_members(root, commit)),
-        ]
-        layers = [(says, top, members_in_order(members, top)) for says, top, members in parts]
-        described = [Layer(describe(tar_chunks(members, top)), f"canon: {says}") for says, top, members in layers]
-        made = compose(image, described, _edits(project, pipeline, code, image))
+        ]:
+            chunks = tar_chunks(members_in_order(members, top), top)
+            layers.append(Layer(target.write_layer(chunks, progress) if write else describe(chunks), says))
+        made = compose(image, layers, edits)
         if write:
-            with whole(target):
-                _write(
-                    made,
-                    image,
-                    source,
-                    [tar_chunks(members, top) for _, top, members in layers],
-                    described,
-                    target,
-                    progress,
-                )
-    origins = [*("the image below" for _ in image.manifest.layers), *(says for says, _, _ in layers)]
+            for descriptor in image.manifest.layers:
+                if not target.has(descriptor):
+                    target.write(source.read(descriptor), descriptor, progress)
+            target.write([made.config])
+            target.write([made.manifest])
+            target.add(made.descriptor)
+    origins = [*("the image below" for _ in image.manifest.layers), *(layer.says for layer in layers)]
     return Base(
         digest=made.descriptor.digest,
         commit=code.changed,
-        tree=commit_source_tree(root, commit),
+        tree=tree,
         layers=tuple((blob.digest, blob.size, says) for blob, says in zip(made.layers, origins, strict=True)),
     )
 
@@ -112,7 +109,7 @@ def _environment(
     return [("environment", ENVIRONMENT, members)]
 
 
-def _edits(project: Project, pipeline: Pipeline, code: SourceCommit, image: Image) -> Edits:
+def _edits(project: Project, pipeline: Pipeline, code: SourceCommit, tree: str, image: Image) -> Edits:
     declared = pipeline.declaration.environment
     env = {}
     if declared is not None and declared.requirements is not None:
@@ -124,29 +121,9 @@ def _edits(project: Project, pipeline: Pipeline, code: SourceCommit, image: Imag
     labels = {
         f"{OCI}.revision": code.changed,
         f"{OCI}.base.digest": image.digest,
-        TREE: commit_source_tree(project.root, code.commit),
+        TREE: tree,
         BASE: "declared" if as_declared else "replaced",
     }
     if url:  # the declared one: a remote is written differently in each clone
         labels[f"{OCI}.source"] = clean_url(url)
     return Edits(time=code.time, env=env, labels=labels, settings={"WorkingDir": f"/{SOURCE}"})
-
-
-def _write(
-    made: Made,
-    image: Image,
-    source: Layout,
-    chunks: Sequence[Iterable[bytes]],
-    layers: Sequence[Layer],
-    target: Layout,
-    progress: Progress,
-) -> None:
-    for descriptor in image.manifest.layers:
-        if not target.has(descriptor):
-            target.write(source.read(descriptor), descriptor, progress)
-    for layer, content in zip(layers, chunks, strict=True):
-        if not target.has(layer.descriptor):
-            target.write(content, layer.descriptor, progress)
-    target.write([made.config])
-    target.write([made.manifest])
-    target.add(made.descriptor)

@@ -17,6 +17,7 @@ from io import BytesIO, StringIO
 from pathlib import Path
 
 from canon.baking.interpreter import Interpreter
+from canon.git import clean_urls
 from canon.image.layers import Member
 from canon.image.trees import members_of_folder
 from canon.model.errors import CanonError
@@ -67,9 +68,20 @@ def _uv(*arguments: str) -> None:
         name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH"}
     }
     env.setdefault("UV_SYSTEM_CERTS", "1")  # trust whom the system trusts, as pip does
-    done = subprocess.run([command, *arguments], env=env, capture_output=True, text=True, check=False, timeout=TIMEOUT)
-    if done.returncode:
-        raise CanonError(f"uv could not install the environment: {done.stderr.strip()[-1500:]}")
+    try:
+        done = subprocess.run(
+            [command, *arguments],
+            env=env,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=TIMEOUT,
+        )
+    except subprocess.TimeoutExpired:
+        raise CanonError(f"uv did not install the environment within {TIMEOUT} s; is the package index slow?") from None
+    if done.returncode:  # an index's address may hold a password
+        raise CanonError(f"uv could not install the environment: {clean_urls(done.stderr.strip())[-1500:]}")
 
 
 def _members(target: Path, interpreter: Interpreter) -> Iterator[Member]:

@@ -34,13 +34,12 @@ class _Stream(io.RawIOBase):
         return len(part)
 
 
-def layer_members(source: Source, image: Image, number: int) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
-    """Yield the members of a layer, compressed or not, each while the stream stands at its content. Raises CanonError."""
+def layer_members(source: Source, image: Image, number: int) -> Iterator[tarfile.TarInfo]:
+    """Yield the members of a layer, compressed or not. Raises CanonError."""
     descriptor = image.manifest.layers[number]
     try:
         with tarfile.open(fileobj=io.BufferedReader(_Stream(source.read(descriptor))), mode="r|*") as layer:
-            for member in layer:
-                yield member, layer
+            yield from layer
     except (tarfile.TarError, EOFError, OSError) as error:
         raise CanonError(
             f"layer {number + 1} of {image.name} ({descriptor.media_type}) cannot be read: {error}"
@@ -52,7 +51,7 @@ def final_paths(source: Source, image: Image) -> dict[str, str]:
     found: dict[str, str] = {}
     for number in range(len(image.manifest.layers)):
         gone, emptied, added = set(), set(), {}
-        for member, _ in layer_members(source, image, number):
+        for member in layer_members(source, image, number):
             path = posixpath.normpath(f"/{member.name}").strip("/")
             folder, name = posixpath.split(path)
             if name == f"{WHITEOUT}{WHITEOUT}.opq":

@@ -104,7 +104,7 @@ def _check_config(image: Image) -> None:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer that is put on top: what it is, and what its line in the history says."""
+    """A layer that is put on top: what it is, and what it is called in the history."""
 
     descriptor: Descriptor
     says: str
@@ -117,7 +117,6 @@ class Edits:
     time: int
     env: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -149,19 +148,17 @@ def compose(base: Image, layers: Sequence[Layer], edits: Edits) -> Made:
         "rootfs": {"type": "layers", "diff_ids": [*base.diff_ids, *(layer.descriptor.digest for layer in layers)]},
         "history": [
             *(config.get("history") or []),
-            *({"created": created, "created_by": layer.says} for layer in layers),
+            *({"created": created, "created_by": f"canon: {layer.says}"} for layer in layers),
         ],
     }
     content = format_json(config)
     blobs = (*(_oci(layer, base) for layer in base.manifest.layers), *(layer.descriptor for layer in layers))
-    manifest: dict[str, Any] = {
+    manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": descriptor_of(content, CONFIG).document(),
         "layers": [blob.document() for blob in blobs],
     }
-    if edits.annotations:
-        manifest["annotations"] = dict(edits.annotations)
     return Made(blobs, content, format_json(manifest))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from canon.image.descriptors import (
     INDEX,
+    LAYER,
     MAX_MANIFEST,
     Descriptor,
     Index,
@@ -141,6 +142,11 @@ class Layout:
             if temporary is not None:
                 temporary.unlink(missing_ok=True)
         return digest, size
+
+    def write_layer(self, chunks: Iterable[bytes], progress: Progress = no_progress) -> Descriptor:
+        """Write an uncompressed layer in the one pass that makes it."""
+        digest, size = self.write(chunks, progress=progress)
+        return Descriptor(media_type=LAYER, digest=digest, size=size)
 
     def _make(self, folder: Path) -> None:
         self._made = [each for each in (folder, *folder.parents) if not each.exists()] + self._made
