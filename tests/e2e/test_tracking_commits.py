@@ -7,7 +7,7 @@ import pytest
 
 from canon.git import commit_source_tree
 from tests.conftest import Run, git
-from tests.tracking import Store, copy_clone, empty_store, local_store, stages_run
+from tests.tracking import Store, copy_clone, local_store, stages_run
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -21,11 +21,6 @@ def clone(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
 def unlogged(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
     """A clone whose pipeline has run, with an empty store."""
     return copy_clone(tmp_path_factory, tmp_path / "clone", store="empty")
-
-
-@pytest.fixture
-def team_store(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
-    return Path(shutil.copyfile(empty_store(tmp_path_factory), tmp_path / "team.db"))
 
 
 def change_everything(root: Path) -> None:
@@ -113,7 +108,7 @@ def test_edits_made_after_the_run_are_no_part_of_its_row(unlogged: Path, run: Ru
 
 
 def test_a_teammates_pull_and_canon_log_give_one_row_in_their_own_store(
-    clone: Path, team_store: Path, tmp_path: Path, run: Run
+    clone: Path, team: Store, tmp_path: Path, run: Run
 ) -> None:
     remote = tmp_path / "remote"
     (clone / ".dvc/config").write_text(
@@ -124,12 +119,14 @@ def test_a_teammates_pull_and_canon_log_give_one_row_in_their_own_store(
     run(clone, "dvc", "push", "--run-cache")
     theirs = tmp_path / "theirs"
     git(tmp_path, "clone", "-q", str(clone), str(theirs))
-    shutil.copyfile(team_store, theirs / "mlflow.db")
+    shutil.copyfile(team.uri.removeprefix("sqlite:///"), theirs / "mlflow.db")
     head = git(clone, "rev-parse", "HEAD")
     # Without a single file here: a branch's result is fetched by what its dvc.lock says.
-    shared = {"MLFLOW_TRACKING_URI": f"sqlite:///{team_store}"}
-    assert "fetching" in run(theirs, "canon", "log", "origin/release", "-p", "co2", env=shared).stderr
-    assert Store(shared["MLFLOW_TRACKING_URI"]).row().data.tags["mlflow.source.git.commit"] == head
+    assert (
+        "fetching"
+        in run(theirs, "canon", "log", "origin/release", "-p", "co2", env={"MLFLOW_TRACKING_URI": team.uri}).stderr
+    )
+    assert team.row().data.tags["mlflow.source.git.commit"] == head
 
     assert stages_run(run(theirs, "dvc", "repro", "--pull").stdout) == []
     store = local_store(theirs)
