@@ -8,13 +8,17 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from xml.sax.saxutils import escape
 
 import pytest
 
+from canon.data import retry
+from canon.data.pin import pin_source
+from canon.model.pins import Pin
 from tests.conftest import S3
 
-__all__ = ["S3", "Handler", "Web", "listing", "not_found", "send"]
+__all__ = ["S3", "Handler", "Web", "listing", "not_found", "pin_of", "send"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,6 +30,12 @@ def _one_reading_of_the_api() -> Iterator[None]:
         read = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
         patch.setattr(JSONFileLoader, "load_file", lambda _, path: read(path))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again is tried again soon."""
+    monkeypatch.setattr(retry, "BACKOFF", 0.01)
 
 
 Handler = BaseHTTPRequestHandler
@@ -109,3 +119,9 @@ def web(direct: None) -> Iterator[Web]:  # noqa: ARG001  a fixture for its effec
         yield site
         server.shutdown()
         thread.join()
+
+
+def pin_of(folder: Path, content: bytes) -> Pin:
+    """The pin of bytes, by way of a local file."""
+    (folder / "content").write_bytes(content)
+    return pin_source("content", root=folder)[0]

@@ -15,7 +15,7 @@ from canon.data.pin import pin_source
 from canon.data.progress import Silent
 from canon.model.errors import CanonError, SourceChangedError
 from canon.model.pins import Pin, Source
-from tests.servers.conftest import S3, Handler, Web, listing, send
+from tests.servers.conftest import S3, Handler, Web, listing, pin_of, send
 
 
 class Acting(Silent):
@@ -32,16 +32,6 @@ class Acting(Silent):
 
 
 pytestmark = pytest.mark.usefixtures("credentials")
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "BACKOFF", 0.01)
-
-
-def pin_of(tmp_path: Path, content: bytes) -> Pin:
-    (tmp_path / "content").write_bytes(content)
-    return pin_source("content", root=tmp_path)[0]
 
 
 def test_an_object_is_pinned_and_brought(s3: S3, tmp_path: Path) -> None:
