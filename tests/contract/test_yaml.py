@@ -145,6 +145,8 @@ def documents(draw: st.DrawFn, indent: str = "", depth: int = 2) -> str:
 @example("1: 0\n0x1: 0\n<<: []")
 @example("<<: {a: 1}\n<<: {b: 1}")
 @example("<<: {1: a}\n0x1: b")
+@example("<<: {<<: {a: 0}, <<: {b: 0}}")
+@example("x: &x {<<: {a: 1}, a: 2}\nc: {<<: *x, b: 3}")
 @given(documents())
 def test_a_document_means_what_dvc_reads_in_it(text: str) -> None:
     ours, theirs = read_or_none(lambda text: load_yaml(text, "f"), text), read_or_none(ruamel, text)

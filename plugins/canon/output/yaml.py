@@ -34,12 +34,13 @@ _YAML_1_1 = re.compile(
     r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}.*|=|<<)$"
 )
 
+MERGE = "tag:yaml.org,2002:merge"
 _CORE_RESOLVERS = (
     ("tag:yaml.org,2002:bool", _BOOL, "tTfF"),
     ("tag:yaml.org,2002:int", _INT, "-+0123456789"),
     ("tag:yaml.org,2002:float", _FLOAT, "-+0123456789."),
     ("tag:yaml.org,2002:null", _NULL, ("~", "n", "N", "")),
-    ("tag:yaml.org,2002:merge", re.compile(r"^<<$"), "<"),
+    (MERGE, re.compile(r"^<<$"), "<"),
 )
 _BASE_LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BASE_DUMPER: type = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -48,16 +49,23 @@ _BASE_DUMPER: type = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 class _Loader(DepthLimit, _BASE_LOADER):  # type: ignore[misc]
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's own attribute
 
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._merged: set[int] = set()  # mappings whose own keys are mixed with those that they merge
+
+    def flatten_mapping(self, node: MappingNode) -> None:
+        # Also what is merged in and never constructed by itself comes here, before it changes.
+        own = [key for key, _ in node.value if key.tag != MERGE]
+        if len(own) < len(node.value):
+            self._check_keys(own)
+            _check_duplicates([key for key, _ in node.value])  # `<<` itself
+            self._merged.add(id(node))
+        super().flatten_mapping(node)
+
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002  PyYAML's signature
-        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        merged = len(own) < len(node.value)
-        if merged:  # its own keys are mixed with the merged ones from here on
-            self._check_keys(own)
-            if len(own) < len(node.value) - 1:
-                _check_duplicates([key for key, _ in node.value])
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
-        if not merged and len(mapping) != len(own):
-            self._check_keys(own)
+        if len(mapping) != len(node.value) and id(node) not in self._merged:
+            self._check_keys([key for key, _ in node.value])
         return mapping
 
     def _check_keys(self, keys: list[Node]) -> None:
