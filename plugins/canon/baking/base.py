@@ -11,9 +11,10 @@ from canon.baking.code import SOURCE, SourceCommit, code_members, source_commit
 from canon.baking.environment import ENVIRONMENT, environment_members
 from canon.baking.interpreter import DEFAULT_PATH, find_interpreter
 from canon.git import clean_url, commit_source_tree, head_commit, run_git
-from canon.image.images import Edits, Image, Layer, compose, load_image, variables
-from canon.image.layers import Member, describe, members_in_order, tar_chunks
-from canon.image.layout import Layout, Progress, no_progress, whole
+from canon.image.append import append_layer, append_layers, origins, whole
+from canon.image.images import Edits, Image, load_image, variables
+from canon.image.layers import Member
+from canon.image.stores import Progress, Source, Store, no_progress
 from canon.model.errors import CanonError, listed
 from canon.model.project import Pipeline, Project
 from canon.source_state import changed_files
@@ -38,9 +39,9 @@ class Base:
 def make_base(
     project: Project,
     pipeline: Pipeline,
-    source: Layout,
+    source: Source,
     digest: str | None,
-    target: Layout,
+    target: Store,
     *,
     write: bool = True,
     progress: Progress = no_progress,
@@ -52,31 +53,24 @@ def make_base(
     root = project.root
     commit = _clean_commit(root)
     code = source_commit(root, commit)
-    image = load_image(source, f"oci:{source.folder}", digest)
+    image = load_image(source, source.name, digest)
     tree = commit_source_tree(root, commit)
     edits = _edits(project, pipeline, code, tree, image)
+    store = target if write else None
     with tempfile.TemporaryDirectory(prefix="canon-image-") as scratch, whole(target):
-        layers = []
-        for says, top, members in [
-            *_environment(root, pipeline, code, source, image, Path(scratch)),
-            ("code", SOURCE, code_members(root, commit)),
-        ]:
-            chunks = tar_chunks(members_in_order(members, top), top)
-            layers.append(Layer(target.write_layer(chunks, progress) if write else describe(chunks), says))
-        made = compose(image, layers, edits)
-        if write:
-            for descriptor in image.manifest.layers:
-                if not target.has(descriptor):
-                    target.write(source.read(descriptor), descriptor, progress)
-            target.write([made.config])
-            target.write([made.manifest])
-            target.add(made.descriptor)
-    origins = [*("the image below" for _ in image.manifest.layers), *(layer.says for layer in layers)]
+        layers = [
+            append_layer(store, members, top, says, progress)
+            for says, top, members in [
+                *_environment(root, pipeline, code, source, image, Path(scratch)),
+                ("code", SOURCE, code_members(root, commit)),
+            ]
+        ]
+        made = append_layers(store, source, image, layers, edits, progress=progress)
     return Base(
         digest=made.descriptor.digest,
         commit=code.changed,
         tree=tree,
-        layers=tuple((blob.digest, blob.size, says) for blob, says in zip(made.layers, origins, strict=True)),
+        layers=tuple((blob.digest, blob.size, says) for blob, says in origins(image, layers, made)),
     )
 
 
@@ -93,7 +87,7 @@ def _clean_commit(root: Path) -> str:
 
 
 def _environment(
-    root: Path, pipeline: Pipeline, code: SourceCommit, source: Layout, image: Image, scratch: Path
+    root: Path, pipeline: Pipeline, code: SourceCommit, source: Source, image: Image, scratch: Path
 ) -> list[tuple[str, str, Sequence[Member]]]:
     declared = pipeline.declaration.environment
     if declared is None or declared.requirements is None:

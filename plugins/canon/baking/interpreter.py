@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from canon.image.contents import final_paths
-from canon.image.images import Image, Source, variables
+from canon.image.images import Image, variables
+from canon.image.stores import Source
 
 MAX_LINKS = 40
 """Links that are followed from one name, as Linux does."""

@@ -7,8 +7,9 @@ import posixpath
 import tarfile
 from collections.abc import Iterable, Iterator
 
-from canon.image.images import Image, Source
+from canon.image.images import Image
 from canon.image.layers import WHITEOUT
+from canon.image.stores import Source
 from canon.model.errors import CanonError
 
 

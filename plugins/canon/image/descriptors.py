@@ -17,6 +17,10 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 MANIFESTS, INDEXES = (MANIFEST, DOCKER_MANIFEST), (INDEX, DOCKER_INDEX)
+EMPTY = "application/vnd.oci.empty.v1+json"
+"""Kind of the configuration `{}` of what is no image for containers."""
+REF_NAME = "org.opencontainers.image.ref.name"
+"""Annotation of a manifest in a layout's index: its tag."""
 MAX_MANIFEST = 4 * 1024 * 1024
 """Bytes of the largest manifest that registries must take (distribution specification)."""
 MAX_CONFIG = 16 * 1024 * 1024
@@ -64,6 +68,7 @@ class Manifest(_Part):
     media_type: str = Field(default=MANIFEST, alias="mediaType")
     config: Descriptor
     layers: tuple[Descriptor, ...]
+    artifact_type: str | None = Field(default=None, alias="artifactType")
     annotations: dict[str, str] = Field(default_factory=dict)
     subject: Descriptor | None = None
 
@@ -120,3 +125,13 @@ def manifest_from_bytes(content: bytes, name: str) -> Manifest | Index:
         raise CanonError(
             f"the manifest of {name} is broken: {'.'.join(map(str, first['loc']))}: {first['msg']}"
         ) from None
+
+
+def describe_manifest(content: bytes, name: str) -> Descriptor:
+    """The descriptor of a manifest or an index, as an index lists it. Raises CanonError."""
+    manifest = manifest_from_bytes(content, name)
+    descriptor = descriptor_of(content, manifest.media_type)
+    if isinstance(manifest, Manifest) and (manifest.artifact_type or manifest.subject):
+        kind = manifest.artifact_type or manifest.config.media_type
+        return descriptor.model_copy(update={"artifact_type": kind, "annotations": manifest.annotations})
+    return descriptor

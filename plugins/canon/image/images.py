@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from canon.image.descriptors import (
     CONFIG,
@@ -19,6 +19,7 @@ from canon.image.descriptors import (
     format_json,
     json_from_bytes,
 )
+from canon.image.stores import Source
 from canon.model.errors import CanonError
 
 DOCKER_LAYERS = {
@@ -26,19 +27,6 @@ DOCKER_LAYERS = {
     "application/vnd.docker.image.rootfs.diff.tar.gzip": f"{LAYER}+gzip",
 }
 """Docker's names of the same bytes."""
-
-
-class Source(Protocol):
-    """Where images are read: a layout, or a repository of a registry."""
-
-    def find(self, digest: str | None) -> Descriptor:
-        """The manifest of a digest; without one, the only one."""
-
-    def manifest(self, descriptor: Descriptor) -> tuple[bytes, Manifest | Index]:
-        """The bytes of a manifest, and what they say."""
-
-    def read(self, descriptor: Descriptor) -> Iterable[bytes]:
-        """A blob's bytes; they are what the descriptor says, or CanonError is raised at the end."""
 
 
 @dataclass(frozen=True)

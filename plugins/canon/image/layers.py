@@ -77,17 +77,35 @@ def _parents(path: bytes) -> Iterator[bytes]:
 
 def tar_chunks(members: Iterable[Member], top: str) -> Iterator[bytes]:
     """Yield the bytes of a layer; ``members`` are in order. Raises CanonError when a file changes while it is read."""
+    for header, member in _headers(members, top):
+        yield header
+        if member is not None and member.read is not None:
+            yield from _content(member, member.read)
+    yield END
+
+
+def tar_size(members: Iterable[Member], top: str) -> int:
+    """Bytes of a layer; nothing is read for it."""
+    size = len(END)
+    for header, member in _headers(members, top):
+        size += len(header)
+        if member is not None:
+            size += member.size + -member.size % tarfile.BLOCKSIZE
+    return size
+
+
+def _headers(members: Iterable[Member], top: str) -> Iterator[tuple[bytes, Member | None]]:
+    """Yield the headers of a layer, each with what comes after it; folders are made where the first member needs them."""
     made = set(_parents(top.encode()))
     for member in members:
         for folder in sorted({*_parents(member.path.encode())} - made):
             made.add(folder)
-            yield _header(folder.decode(), kind=tarfile.DIRTYPE, mode=0o755)
+            yield _header(folder.decode(), kind=tarfile.DIRTYPE, mode=0o755), None
         if member.read is None:
-            yield _header(member.path, kind=tarfile.SYMTYPE, mode=0o777, target=member.target)
-            continue
-        yield _header(member.path, kind=tarfile.REGTYPE, mode=0o755 if member.executable else 0o644, size=member.size)
-        yield from _content(member, member.read)
-    yield END
+            yield _header(member.path, kind=tarfile.SYMTYPE, mode=0o777, target=member.target), None
+        else:
+            mode = 0o755 if member.executable else 0o644
+            yield _header(member.path, kind=tarfile.REGTYPE, mode=mode, size=member.size), member
 
 
 def _content(member: Member, read: Callable[[], BinaryIO]) -> Iterator[bytes]:

@@ -3,43 +3,44 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from canon.image.descriptors import (
+    DIGEST,
     INDEX,
     LAYER,
+    MANIFEST,
     MAX_MANIFEST,
+    REF_NAME,
     Descriptor,
     Index,
     Manifest,
+    describe_manifest,
+    descriptor_of,
     format_json,
     json_from_bytes,
     manifest_from_bytes,
 )
-from canon.image.layers import CHUNK
+from canon.image.layers import CHUNK, describe
+from canon.image.stores import Chunks, Progress, Source, check_blob, no_progress
 from canon.model.errors import CanonError
 from canon.output.files import write_bytes
 
 VERSION = {"imageLayoutVersion": "1.0.0"}
-
-Progress = Callable[[int], None]
-"""Told how many bytes have been moved since the last time."""
-
-
-def no_progress(_: int) -> None:
-    """Tell nobody."""
 
 
 class Layout:
     """A layout at a folder; it is made by the first write, and an image is in it once its manifest is in the index."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.name = folder, f"oci:{folder}"
         self._made: list[Path] = []
 
     @property
@@ -62,23 +63,24 @@ class Layout:
             raise CanonError(f"{self.folder}/index.json is no index")
         return found
 
-    def find(self, digest: str | None) -> Descriptor:
-        """The manifest of that digest; without one, the only one. Raises CanonError."""
+    def find(self, reference: str | None) -> Descriptor:
+        """The manifest of a digest or a tag; without one, the only image. Raises CanonError."""
         manifests = self.index().manifests
-        if digest is None:
-            if len(manifests) != 1:
-                held = ", ".join(each.digest for each in manifests) or "none"
+        if reference is None:
+            images = [each for each in manifests if each.artifact_type is None]
+            if len(images) != 1:
+                held = ", ".join(each.digest for each in images) or "none"
                 raise CanonError(
-                    f"the layout {self.folder} holds {len(manifests)} images ({held}); say which: oci:{self.folder}@DIGEST"
+                    f"the layout {self.folder} holds {len(images)} images ({held}); say which: oci:{self.folder}@DIGEST"
                 )
-            return manifests[0]
+            return images[0]
         for each in manifests:
-            if each.digest == digest:
+            if reference in {each.digest, each.annotations.get(REF_NAME)}:
                 return each
-        path = self.path(digest)
-        if path.is_file() and path.stat().st_size <= MAX_MANIFEST:  # one of an index's, or a referrer's
-            return Descriptor(media_type="", digest=digest, size=path.stat().st_size)
-        raise CanonError(f"the layout {self.folder} holds no image {digest}")
+        path = self.path(reference) if re.fullmatch(DIGEST, reference) else None
+        if path and path.is_file() and path.stat().st_size <= MAX_MANIFEST:  # one of an index's
+            return Descriptor(media_type="", digest=reference, size=path.stat().st_size)
+        raise CanonError(f"the layout {self.folder} holds no image {reference}")
 
     def path(self, digest: str) -> Path:
         """Where a blob lies."""
@@ -110,6 +112,16 @@ class Layout:
             raise CanonError(f"the manifest {descriptor.digest} has {descriptor.size} bytes, more than {MAX_MANIFEST}")
         content = b"".join(self.read(descriptor))
         return content, manifest_from_bytes(content, f"{self.folder}@{descriptor.digest}")
+
+    def referrers(self, digest: str) -> tuple[Descriptor, ...]:
+        """Manifests of the index whose subject is the manifest of that digest."""
+        found = []
+        for each in self.index().manifests if self.exists else ():
+            if each.artifact_type is not None:
+                manifest = self.manifest(each)[1]
+                if isinstance(manifest, Manifest) and manifest.subject and manifest.subject.digest == digest:
+                    found.append(each)
+        return tuple(sorted(found, key=lambda each: each.digest))
 
     def write(
         self, chunks: Iterable[bytes], expected: Descriptor | None = None, progress: Progress = no_progress
@@ -143,30 +155,62 @@ class Layout:
                 temporary.unlink(missing_ok=True)
         return digest, size
 
-    def write_layer(self, chunks: Iterable[bytes], progress: Progress = no_progress) -> Descriptor:
-        """Write an uncompressed layer in the one pass that makes it."""
-        digest, size = self.write(chunks, progress=progress)
-        return Descriptor(media_type=LAYER, digest=digest, size=size)
+    def write_layer(self, make: Chunks, size: int, progress: Progress = no_progress) -> Descriptor:
+        """Write an uncompressed layer in the one pass that makes it; where a blob of its size lies, look first whether it is that."""
+        if any(path.stat().st_size == size for path in (self.folder / "blobs" / "sha256").glob("[0-9a-f]*")):
+            known = describe(make())
+            if self.has(known):
+                return known
+        digest, written = self.write(make(), progress=progress)
+        return Descriptor(media_type=LAYER, digest=digest, size=written)
+
+    def write_blob(self, content: bytes, media_type: str) -> Descriptor:
+        """Write a small blob, unless it is there."""
+        descriptor = descriptor_of(content, media_type)
+        if not self.has(descriptor):
+            self.write([content])
+        return descriptor
+
+    def copy(self, source: Source, descriptor: Descriptor, progress: Progress = no_progress) -> None:
+        """Write a blob that another store has, unless it is there."""
+        if not self.has(descriptor):
+            self.write(source.read(descriptor), descriptor, progress)
 
     def _make(self, folder: Path) -> None:
         self._made = [each for each in (folder, *folder.parents) if not each.exists()] + self._made
         folder.mkdir(parents=True, exist_ok=True)
 
-    def add(self, descriptor: Descriptor) -> None:
+    def add(self, content: bytes, tag: str | None = None) -> Descriptor:
         """Put a manifest, whose blobs are all there, into the index: from now on the layout holds that image. Others stay."""
-        others = (
-            [each.document() for each in self.index().manifests if each.digest != descriptor.digest]
-            if self.exists
-            else []
-        )
-        document = {
-            "schemaVersion": 2,
-            "mediaType": INDEX,
-            "manifests": sorted([*others, descriptor.document()], key=lambda each: str(each["digest"])),
-        }
-        write_bytes(self.folder / "index.json", format_json(document))
-        write_bytes(self.folder / "oci-layout", format_json(VERSION))
+        stored = self.write_blob(content, MANIFEST)
+        name = {REF_NAME: tag} if tag else {}
+        added = describe_manifest(content, f"{self.folder}@{stored.digest}").model_copy(update={"annotations": name})
+        with self._locked():
+            others = [_without(each, tag) for each in (self.index().manifests if self.exists else ())]
+            document = {
+                "schemaVersion": 2,
+                "mediaType": INDEX,
+                "manifests": [
+                    each.document()
+                    for each in sorted(
+                        [*(each for each in others if each.digest != added.digest), added], key=lambda each: each.digest
+                    )
+                ],
+            }
+            write_bytes(self.folder / "index.json", format_json(document))
+            write_bytes(self.folder / "oci-layout", format_json(VERSION))
         self._made = []
+        return added
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One writer of the index at a time. The folder itself is locked: a layout holds no other files."""
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
 
     def discard(self) -> None:
         """Remove what writing has made, when no image was added: a new layout is gone again, an old one keeps its blobs."""
@@ -175,20 +219,9 @@ class Layout:
         self._made = []
 
 
-@contextlib.contextmanager
-def whole(layout: Layout) -> Iterator[Layout]:
-    """Write to a layout: when that fails, one that was new is gone again."""
-    try:
-        yield layout
-    except BaseException:
-        layout.discard()
-        raise
-
-
-def check_blob(descriptor: Descriptor, digest: str, size: int, name: str) -> None:
-    """Raise CanonError unless bytes have the digest and size of a descriptor."""
-    if (digest, size) != (descriptor.digest, descriptor.size):
-        raise CanonError(
-            f"{name} is not the blob {descriptor.digest} of {descriptor.size} bytes: it has {size} bytes and the digest {digest};"
-            " it is damaged, or somebody exchanged it"
-        )
+def _without(descriptor: Descriptor, tag: str | None) -> Descriptor:
+    if tag is None or descriptor.annotations.get(REF_NAME) != tag:
+        return descriptor
+    return descriptor.model_copy(
+        update={"annotations": {k: v for k, v in descriptor.annotations.items() if k != REF_NAME}}
+    )
