@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def load_source_state(root: Path, made: Collection[str] = (), names_from: Path |
     named = names_from or root
     branch = try_git(named, "symbolic-ref", "--short", "--quiet", "HEAD")
     state = SourceState(commit=commit, branch=branch, url=remote_url(named), tree=None, dirty=False, patch=b"")
-    held = _secret_files(root)
+    held = secret_files(root)
     changed = [path for path in _changed_files(root, commit) if path not in held]
     relevant = [path for path in changed if not any(path == out or path.startswith(f"{out}/") for out in made)]
     if commit is not None and not relevant:
@@ -92,7 +93,7 @@ def load_source_state(root: Path, made: Collection[str] = (), names_from: Path |
     return replace(state, dirty=True, tree=tree, patch=patch, note=note)
 
 
-def _secret_files(root: Path) -> tuple[str, ...]:
+def secret_files(root: Path) -> tuple[str, ...]:
     """Untracked, not ignored files whose name says that they hold secrets."""
     return tuple(path for path in untracked_files(root, ["."]) if SECRET.fullmatch(posixpath.basename(path)))
 
@@ -119,8 +120,12 @@ def _changed_files(root: Path, commit: str | None) -> list[str]:
     return sorted(path for path in paths if is_source(path) and path.split("/", 1)[0] not in LOCAL_STORE)
 
 
-def _tree_and_patch(root: Path, commit: str | None, held: Sequence[str]) -> tuple[str, bytes]:
-    """Source tree and patch of the checkout as it stands, without ``held``; index and object store of the repository are left alone."""
+@contextlib.contextmanager
+def staged_checkout(root: Path, held: Sequence[str] = ()) -> Iterator[dict[str, str]]:
+    """Git's environment with an index of the checkout as it stands, without ``held``.
+
+    Index and object store of the repository are left alone: what is new lies in a folder that is gone afterwards.
+    """
     folder = Path(tempfile.mkdtemp(prefix="canon-git-"))
     try:
         index = Path(os.fsdecode(run_git(root, "rev-parse", "--path-format=absolute", "--git-path", "index").strip()))
@@ -146,13 +151,19 @@ def _tree_and_patch(root: Path, commit: str | None, held: Sequence[str]) -> tupl
             *(f":(exclude,literal){path}" for path in held),
             env=env,
         )
+        yield env
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tree_and_patch(root: Path, commit: str | None, held: Sequence[str]) -> tuple[str, bytes]:
+    """Source tree and patch of the checkout as it stands, without ``held``."""
+    with staged_checkout(root, held) as env:
         tree = source_tree(tree_entries(run_git(root, "ls-files", "-s", "-z", env=env)))
         base = commit or EMPTY_TREE
         patch = run_git(root, "diff", "--cached", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames",
                         base, "--", *SOURCE_PATHS, env=env)  # fmt: skip
-        return tree, patch
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    return tree, patch
 
 
 def _store_paths(root: Path) -> tuple[str, ...]:

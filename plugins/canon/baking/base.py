@@ -2,122 +2,178 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from canon.baking.cache import BuildCache, open_cache
 from canon.baking.code import SOURCE, SourceCommit, code_members, source_commit
-from canon.baking.environment import ENVIRONMENT, environment_members
-from canon.baking.interpreter import DEFAULT_PATH, find_interpreter
+from canon.baking.environment import ENVIRONMENT, environment_layer
+from canon.baking.interpreter import DEFAULT_PATH, Interpreter, find_interpreter
+from canon.baking.labels import BASE, BASE_DIGEST, BASE_NAME, DIRTY, PYTHON, REVISION, SOURCE_URL, TREE
 from canon.git import clean_url, commit_source_tree, head_commit, run_git
 from canon.image.append import append_layer, append_layers, origins, whole
-from canon.image.images import Edits, Image, load_image, variables
-from canon.image.layers import Member
+from canon.image.descriptors import Descriptor
+from canon.image.images import Edits, Image, image_of, variables
 from canon.image.stores import Progress, Source, Store, no_progress
 from canon.model.errors import CanonError, listed
 from canon.model.project import Pipeline, Project
-from canon.source_state import changed_files
+from canon.model.tree import source_tree
+from canon.source_state import changed_files, secret_files, staged_checkout
 
-OCI = "org.opencontainers.image"
-TREE = "canon.source-tree"
-"""Label with the hash of the source tree, as `canon track` records it."""
-BASE = "canon.base"
-"""Label that says whether the image below is the declared one, by its digest, or another one in its place."""
+
+@dataclass(frozen=True)
+class Code:
+    """The code that goes into an image: the source tree of a commit, or that of a checkout with changes.
+
+    ``tree`` is the hash of the source tree, ``listed`` the Git tree that it is read from with ``env``.
+    """
+
+    commit: SourceCommit
+    tree: str
+    dirty: bool
+    listed: str
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Base:
-    """A base that was made: its manifest's digest, the code in it, and its layers with where each came from."""
+    """A base that was made, the code in it, and its layers with where each came from."""
 
-    digest: str
+    image: Image
     commit: str
     tree: str
-    layers: tuple[tuple[str, int, str], ...]
+    dirty: bool
+    layers: tuple[tuple[Descriptor, str], ...]
+
+
+@contextlib.contextmanager
+def open_code(root: Path, *, allow_dirty: bool = False) -> Iterator[Code]:
+    """The code of HEAD; with ``allow_dirty`` that of the checkout, without files whose name says secret.
+
+    Raises CanonError where there is no commit, and for changes that are not committed unless they are allowed.
+    """
+    commit = head_commit(root)
+    if commit is None:
+        raise CanonError(f"{root} has no commit yet, and an image holds the code of one; commit first")
+    changed = changed_files(root)
+    if not changed:
+        yield Code(source_commit(root, commit), commit_source_tree(root, commit), dirty=False, listed=commit)
+        return
+    if not allow_dirty:
+        raise CanonError(
+            f"the image would not hold what is not committed: {listed(changed)}; commit, put it into .gitignore,"
+            " or say --allow-dirty, which marks the image"
+        )
+    from canon.git import tree_entries
+
+    with staged_checkout(root, secret_files(root)) as env:
+        tree = source_tree(tree_entries(run_git(root, "ls-files", "-s", "-z", env=env)))
+        written = run_git(root, "write-tree", env=env).decode().strip()
+        yield Code(source_commit(root, commit), tree, dirty=True, listed=written, env=env)
 
 
 def make_base(
     project: Project,
     pipeline: Pipeline,
+    code: Code,
     source: Source,
-    digest: str | None,
+    image: Image,
     target: Store,
     *,
     write: bool = True,
     progress: Progress = no_progress,
 ) -> Base:
-    """Put environment and code of HEAD on top of an image of a layout; the same inputs give the same digest everywhere.
+    """Put environment and code on top of an image, which lies in ``source``; the same inputs give the same digest everywhere.
 
-    Raises CanonError for changes that are not committed, and for whatever a layer cannot hold. A layout that was new is gone then.
+    What the store has already is not written again. Raises CanonError for whatever a layer cannot hold; nothing that a tag points
+    to is left half made, and a layout that was new is gone then.
     """
     root = project.root
-    commit = _clean_commit(root)
-    code = source_commit(root, commit)
-    image = load_image(source, source.name, digest)
-    tree = commit_source_tree(root, commit)
-    edits = _edits(project, pipeline, code, tree, image)
     store = target if write else None
     with tempfile.TemporaryDirectory(prefix="canon-image-") as scratch, whole(target):
-        layers = [
-            append_layer(store, members, top, says, progress)
-            for says, top, members in [
-                *_environment(root, pipeline, code, source, image, Path(scratch)),
-                ("code", SOURCE, code_members(root, commit)),
-            ]
-        ]
-        made = append_layers(store, source, image, layers, edits, progress=progress)
+        cache = open_cache(Path(scratch) / "cache")
+        interpreter = _interpreter(cache, source, image)
+        layers = []
+        requirements = _requirements(root, pipeline, code)
+        if requirements is not None:
+            if interpreter is None:
+                raise CanonError(
+                    f"{image.name} has no python3 on its PATH for the packages of {_requirements_file(pipeline)}; take an image with Python,"
+                    " or leave `environment.requirements` out where the image holds its environment"
+                )
+            into = Path(scratch) / "install"
+            into.mkdir()
+            layers.append(environment_layer(store, cache, requirements, interpreter, image.platform, into, progress))
+        members = code_members(root, code.listed, code.env)
+        layers.append(append_layer(store, members, SOURCE, "code", progress))
+        edits = _edits(project, pipeline, code, image, interpreter)
+        made = append_layers(store, source, image, layers, edits, base_tag(code, image, pipeline), progress)
     return Base(
-        digest=made.descriptor.digest,
-        commit=code.changed,
-        tree=tree,
-        layers=tuple((blob.digest, blob.size, says) for blob, says in origins(image, layers, made)),
+        image=image_of(made, target.name),
+        commit=code.commit.changed,
+        tree=code.tree,
+        dirty=code.dirty,
+        layers=origins(image, layers, made),
     )
 
 
-def _clean_commit(root: Path) -> str:
-    commit = head_commit(root)
-    if commit is None:
-        raise CanonError(f"{root} has no commit yet, and an image holds the code of one; commit first")
-    changed = changed_files(root)
-    if changed:
-        raise CanonError(
-            f"the image would not hold what is not committed: {listed(changed)}; commit, or put it into .gitignore"
-        )
-    return commit
-
-
-def _environment(
-    root: Path, pipeline: Pipeline, code: SourceCommit, source: Source, image: Image, scratch: Path
-) -> list[tuple[str, str, Sequence[Member]]]:
+def is_declared(pipeline: Pipeline, image: Image) -> bool:
+    """Tell whether an image is the one that the declaration names by its digest."""
     declared = pipeline.declaration.environment
-    if declared is None or declared.requirements is None:
-        return []
-    interpreter = find_interpreter(source, image)
-    if interpreter is None:
-        raise CanonError(
-            f"{image.name} has no python3 on its PATH for the packages of {declared.requirements}; take an image with Python, or leave"
-            " `environment.requirements` out where the image holds its environment"
-        )
-    requirements = run_git(root, "show", f"{code.commit}:{declared.requirements}")
-    members = environment_members(requirements, interpreter, image.platform, scratch)
-    return [("environment", ENVIRONMENT, members)]
+    name = (declared.image or "") if declared is not None else ""
+    return name.endswith((f"@{image.digest}", f"@{image.found}"))
 
 
-def _edits(project: Project, pipeline: Pipeline, code: SourceCommit, tree: str, image: Image) -> Edits:
+def base_tag(code: Code, image: Image, pipeline: Pipeline) -> str:
+    """The tag of a base: its source tree, and the image below where that is not the declared one."""
+    replaced = "" if is_declared(pipeline, image) else f"-{image.digest.removeprefix('sha256:')[:12]}"
+    return f"base-{code.tree[:12]}{replaced}"
+
+
+def _interpreter(cache: BuildCache, source: Source, image: Image) -> Interpreter | None:
+    """The image's Python; to look for it means to read all layers, and what was found of a digest stays true."""
+    key = image.digest.removeprefix("sha256:")
+    known = cache.recall("interpreters", key)
+    if isinstance(known, dict) and known.keys() == {"version", "path"}:
+        return Interpreter(str(known["version"]), str(known["path"])) if known["path"] else None
+    found = find_interpreter(source, image)
+    cache.keep("interpreters", key, {"version": found.version if found else "", "path": found.path if found else ""})
+    return found
+
+
+def _requirements(root: Path, pipeline: Pipeline, code: Code) -> bytes | None:
+    file = _requirements_file(pipeline)
+    return None if file is None else run_git(root, "cat-file", "blob", f"{code.listed}:{file}", env=code.env)
+
+
+def _requirements_file(pipeline: Pipeline) -> str | None:
+    declared = pipeline.declaration.environment
+    return declared.requirements if declared is not None else None
+
+
+def _edits(project: Project, pipeline: Pipeline, code: Code, image: Image, interpreter: Interpreter | None) -> Edits:
     declared = pipeline.declaration.environment
     env = {}
-    if declared is not None and declared.requirements is not None:
+    if _requirements_file(pipeline) is not None:
         known = variables(image)
         env["PATH"] = f"/{ENVIRONMENT}/bin:{known.get('PATH', DEFAULT_PATH)}"
         env["PYTHONPATH"] = ":".join(filter(None, (f"/{ENVIRONMENT}", known.get("PYTHONPATH"))))
     url = project.settings.git.url if project.settings.git is not None else None
-    as_declared = declared is not None and (declared.image or "").endswith(f"@{image.digest}")
-    labels = {
-        f"{OCI}.revision": code.changed,
-        f"{OCI}.base.digest": image.digest,
-        TREE: tree,
-        BASE: "declared" if as_declared else "replaced",
+    labels: dict[str, str | None] = {
+        REVISION: code.commit.changed,
+        BASE_DIGEST: image.digest,
+        TREE: code.tree,
+        BASE: "replaced",
     }
+    if is_declared(pipeline, image) and declared is not None:
+        labels |= {BASE: "declared", BASE_NAME: str(declared.image)}
+    if interpreter is not None:
+        labels[PYTHON] = interpreter.path
+    if code.dirty:
+        labels[DIRTY] = "true"
     if url:  # the declared one: a remote is written differently in each clone
-        labels[f"{OCI}.source"] = clean_url(url)
-    return Edits(time=code.time, env=env, labels=labels, settings={"WorkingDir": f"/{SOURCE}"})
+        labels[SOURCE_URL] = clean_url(url)
+    return Edits(time=code.commit.time, env=env, labels=labels, settings={"WorkingDir": f"/{SOURCE}"})

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import binascii
 import io
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -62,19 +61,20 @@ def source_commit(root: Path, commit: str) -> SourceCommit:
     return SourceCommit(commit, changed, int(time))
 
 
-def code_members(root: Path, commit: str) -> list[Member]:
-    """The files and links of a commit's source tree as members of a layer.
+def code_members(root: Path, tree: str, env: Mapping[str, str] | None = None) -> list[Member]:
+    """The files and links of the source tree of a commit or tree as members of a layer; ``env``: Git's, where it lies elsewhere.
 
     Raises CanonError for what would not be in the image as it is at work: submodules, pointers of Git LFS, attributes that change
     bytes, links that leave it, names that differ in case alone.
     """
     import git
 
-    entries = list(_entries(root, commit))
+    entries = list(_entries(root, tree, env))
     _check_modes(entries)
-    _check_attributes(root, commit, [entry.path for entry in entries])
-    repository = git.Repo(root, search_parent_directories=True)
-    members = [_member(repository, entry) for entry in entries]
+    _check_attributes(root, tree, [entry.path for entry in entries], env)
+    objects = git.Git(root)  # one `git cat-file --batch` for all of them
+    objects.update_environment(**(env or {}))
+    members = [_member(objects, entry) for entry in entries]
     _check_pointers(members)
     check_cases(members)
     return members
@@ -88,8 +88,8 @@ class _Entry:
     path: str
 
 
-def _entries(root: Path, commit: str) -> Iterator[_Entry]:
-    for line in run_git(root, "ls-tree", "-r", "-l", "-z", "--full-tree", commit).split(b"\0"):
+def _entries(root: Path, tree: str, env: Mapping[str, str] | None) -> Iterator[_Entry]:
+    for line in run_git(root, "ls-tree", "-r", "-l", "-z", "--full-tree", tree, env=env).split(b"\0"):
         if not line:
             continue
         head, _, name = line.partition(b"\t")
@@ -107,14 +107,14 @@ def _check_modes(entries: Iterable[_Entry]) -> None:
         )
 
 
-def _check_attributes(root: Path, commit: str, paths: Iterable[str]) -> None:
+def _check_attributes(root: Path, tree: str, paths: Iterable[str], env: Mapping[str, str] | None) -> None:
     """Raise CanonError for files that Git changes when it writes them."""
     stdin = b"\0".join(path.encode("utf-8", "surrogateescape") for path in paths)
     with tempfile.TemporaryDirectory(
         prefix="canon-git-"
     ) as folder:  # Git before 2.40 reads attributes from a checkout or an index only
-        index = {"GIT_INDEX_FILE": f"{folder}/index"}
-        run_git(root, "read-tree", commit, env=index)
+        index = {**(env or {}), "GIT_INDEX_FILE": f"{folder}/index"}
+        run_git(root, "read-tree", tree, env=index)
         found = run_git(root, "check-attr", "--cached", "-z", "--stdin", *ATTRIBUTES, stdin=stdin, env=index).split(
             b"\0"
         )
@@ -129,17 +129,17 @@ def _check_attributes(root: Path, commit: str, paths: Iterable[str]) -> None:
         )
 
 
-def _member(repository: git.Repo, entry: _Entry) -> Member:
+def _member(objects: git.Git, entry: _Entry) -> Member:
     path = f"{SOURCE}/{entry.path}"
-    read = partial(_blob, repository, entry.oid)
+    read = partial(_blob, objects, entry.oid)
     if entry.mode == "120000":
         with read() as content:
-            return link(path, content.read().decode("utf-8", "surrogateescape"), SOURCE)
+            return link(path, content.read(entry.size).decode("utf-8", "surrogateescape"), SOURCE)
     return Member(path, entry.size, entry.mode == "100755", read=read)
 
 
-def _blob(repository: git.Repo, oid: str) -> BinaryIO:
-    return io.BytesIO(repository.odb.stream(binascii.unhexlify(oid)).read())
+def _blob(objects: git.Git, oid: str) -> BinaryIO:
+    return io.BytesIO(objects.get_object_data(oid)[3])
 
 
 def _check_pointers(members: Iterable[Member]) -> None:

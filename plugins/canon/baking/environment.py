@@ -16,12 +16,24 @@ from functools import partial
 from io import BytesIO, StringIO
 from pathlib import Path
 
+from canon.baking.cache import BuildCache
 from canon.baking.interpreter import Interpreter
 from canon.git import clean_urls
+from canon.image.append import append_layer
+from canon.image.descriptors import EMPTY, MANIFEST, Descriptor, Manifest, format_json
+from canon.image.images import Layer
 from canon.image.layers import Member
+from canon.image.layout import Layout
+from canon.image.stores import Progress, Store, no_progress
 from canon.image.trees import members_of_folder
+from canon.model.canonical import sha256_of
 from canon.model.errors import CanonError
 
+KIND = "environment"
+FORMAT = 1
+"""Counted up when the same lock file gives another layer."""
+ARTIFACT = "application/vnd.canon.environment.v1"
+"""Kind of a manifest that names an environment layer, and its annotation with the layer's key."""
 ENVIRONMENT = "opt/canon/env"
 """Where the environment lies in an image: packages at the top, their commands in `bin`."""
 PLATFORMS = {
@@ -34,6 +46,65 @@ SHEBANG = re.compile(rb"\A#![^\n]*python[^\n]*\n|\A#!/bin/sh\n'''exec' [^\n]*pyt
 """How a command begins that an installer wrote, with the interpreter of the machine that it was written on."""
 TIMEOUT = 3600
 """Seconds that an installation may take."""
+
+
+def environment_layer(
+    store: Store | None,
+    cache: BuildCache,
+    requirements: bytes,
+    interpreter: Interpreter,
+    platform: str,
+    scratch: Path,
+    progress: Progress = no_progress,
+) -> Layer:
+    """The layer with a lock file's packages: from the cache of this machine, or from the store where it is known; else made.
+
+    A registry is believed for what it has under the layer's own tag, as for all that it holds: `canon image verify --rebuild`
+    installs anew and compares. Raises CanonError with uv's own words.
+    """
+    key = sha256_of([FORMAT, hashlib.sha256(requirements).hexdigest(), platform, interpreter.version, interpreter.path])
+    known = cache.recall(KIND, key) or _published(store, key)
+    descriptor = Descriptor.model_validate(known) if known else None
+    if descriptor is None or not (cache.layers.has(descriptor) or (store is not None and store.has(descriptor))):
+        members = environment_members(requirements, interpreter, platform, scratch)
+        descriptor = append_layer(cache.layers, members, ENVIRONMENT, KIND, progress).descriptor
+        cache.tidy()
+    cache.keep(KIND, key, descriptor.document())
+    if store is not None and not store.has(descriptor):
+        store.copy(cache.layers, descriptor, progress)
+        _publish(store, key, descriptor)
+    return Layer(descriptor, KIND)
+
+
+def _tag(key: str) -> str:
+    return f"{KIND}-{key[:16]}"
+
+
+def _published(store: Store | None, key: str) -> object:
+    if store is None or isinstance(store, Layout):
+        return None
+    try:
+        manifest = store.manifest(store.find(_tag(key)))[1]
+    except CanonError:  # not there
+        return None
+    right = isinstance(manifest, Manifest) and manifest.annotations.get(ARTIFACT) == key and len(manifest.layers) == 1
+    return manifest.layers[0].document() if right and isinstance(manifest, Manifest) else None
+
+
+def _publish(store: Store, key: str, descriptor: Descriptor) -> None:
+    """Let the registry know the layer by its key, for machines that have not made it."""
+    if isinstance(store, Layout):
+        return
+    config = store.write_blob(b"{}", EMPTY)
+    document = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": ARTIFACT,
+        "config": config.document(),
+        "layers": [descriptor.document()],
+        "annotations": {ARTIFACT: key},
+    }
+    store.add(format_json(document), _tag(key))
 
 
 def environment_members(requirements: bytes, interpreter: Interpreter, platform: str, into: Path) -> list[Member]:
@@ -104,7 +175,7 @@ def _members(target: Path, interpreter: Interpreter) -> Iterator[Member]:
 def _content(member: Member) -> bytes:
     assert member.read is not None, member.path  # noqa: S101  the callers look
     with member.read() as file:
-        return file.read()
+        return file.read(member.size)
 
 
 def _file(path: str, content: bytes, *, executable: bool = False) -> Member:

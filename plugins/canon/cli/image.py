@@ -2,65 +2,192 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from canon.cli.complete import complete_pipeline
-from canon.cli.console import Transfer, put, put_json, put_table, say
-from canon.model.errors import UsageError
-from canon.model.project import find_root, load_project
+from canon.cli.console import Transfer, put, put_json, say
+from canon.model.project import Pipeline, Project, find_root, load_project
+
+if TYPE_CHECKING:
+    from canon.baking.base import Base, Code
+    from canon.image.descriptors import Descriptor
+    from canon.image.images import Image
+    from canon.image.stores import Source, Store
 
 image_app = typer.Typer(help="Make images of code, environment and model, without a daemon.", no_args_is_help=True)
+NameArgument = Annotated[str, typer.Argument(help="The pipeline.", autocompletion=complete_pipeline)]
+FromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help="The image below in place of the declared one: oci:DIR, oci:DIR@sha256:…, HOST/REPOSITORY@sha256:…",
+        show_default=False,
+    ),
+]
+ToOption = Annotated[
+    str | None,
+    typer.Option(help="Where to: oci:DIR or HOST/REPOSITORY; by default a layout in .dvc/tmp.", show_default=False),
+]
+PushOption = Annotated[bool, typer.Option("--push", help="Push to the registry of the profile.")]
+ProfileOption = Annotated[
+    str | None, typer.Option(help="The profile whose registry and remote are used.", show_default=False)
+]
+PlatformOption = Annotated[str, typer.Option(help="Which image of one for several platforms.")]
+DirtyOption = Annotated[bool, typer.Option("--allow-dirty", help="Take changes that no commit has; marks the image.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what the image would be, write nothing.")]
+PlainOption = Annotated[
+    bool, typer.Option("--plain-http", help="Speak to a registry without TLS; on loopback it is done anyway.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+
+
+@dataclass(frozen=True)
+class Build:
+    """What an image is made of, and where."""
+
+    project: Project
+    pipeline: Pipeline
+    profile: str
+    code: Code
+    source: Source
+    below: Image
+    target: Store
+    transfer: Transfer
+    write: bool
+
+    def base(self) -> Base:
+        """Make the base, where it is not there."""
+        from canon.baking.base import make_base
+
+        return make_base(
+            self.project, self.pipeline, self.code, self.source, self.below, self.target,
+            write=self.write, progress=self.transfer.advance,
+        )  # fmt: skip
+
+
+@contextmanager
+def _open(  # the options of both commands
+    name: str,
+    origin: str | None,
+    to: str | None,
+    profile: str | None,
+    platform: str,
+    *,
+    push: bool,
+    allow_dirty: bool,
+    dry_run: bool,
+    plain_http: bool,
+    quiet: bool,
+) -> Iterator[Build]:
+    from canon.baking.base import open_code
+    from canon.baking.places import image_below, image_target, open_store
+    from canon.workspaces.profiles import check_profile
+
+    project = load_project(find_root(Path.cwd()))
+    pipeline = project.pipeline(name)
+    chosen = profile or project.settings.default_profile
+    check_profile(project, chosen)
+    place = image_target(project, pipeline, to, chosen, push=push)
+    target = open_store(place, plain_http=plain_http)
+    with open_code(project.root, allow_dirty=allow_dirty) as code:
+        source, below = image_below(pipeline, origin, platform, plain_http=plain_http)
+        transfer = Transfer("image", quiet=quiet)
+        transfer.start(None, None)
+        try:
+            yield Build(project, pipeline, chosen, code, source, below, target, transfer, write=not dry_run)
+        finally:
+            transfer.done()
 
 
 @image_app.command()
 def base(
-    name: Annotated[str, typer.Argument(help="The pipeline.", autocompletion=complete_pipeline)],
-    origin: Annotated[
-        str, typer.Option("--from", help="The image below: oci:DIR or oci:DIR@sha256:…", show_default=False)
-    ],
-    to: Annotated[str, typer.Option("--to", help="The layout to put it into: oci:DIR", show_default=False)],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what the image would be, write nothing.")] = False,
+    name: NameArgument,
+    origin: FromOption = None,
+    to: ToOption = None,
+    push: PushOption = False,
+    profile: ProfileOption = None,
+    platform: PlatformOption = "linux/amd64",
+    allow_dirty: DirtyOption = False,
+    dry_run: DryRunOption = False,
+    plain_http: PlainOption = False,
     json_: JsonOption = False,
 ) -> None:
-    """Put the environment and the code of the commit on top of an image; print its digest."""
-    from canon.baking.base import make_base
-    from canon.image.layout import Layout
-    from canon.image.references import parse_reference
+    """Put the environment and the code of the commit on top of the declared image; print what it is called."""
+    with _open(
+        name, origin, to, profile, platform,
+        push=push, allow_dirty=allow_dirty, dry_run=dry_run, plain_http=plain_http, quiet=json_,
+    ) as build:  # fmt: skip
+        made = build.base()
+    _report(
+        build.target, made.image.digest, made.layers, dry_run=dry_run, json_=json_,
+        revision=made.commit, tree=made.tree, dirty=made.dirty,
+    )  # fmt: skip
 
-    project = load_project(find_root(Path.cwd()))
-    pipeline = project.pipeline(name)
-    source, target = parse_reference(origin), parse_reference(to)
-    for reference, option in ((source, "--from"), (target, "--to")):
-        if reference.folder is None:
-            raise UsageError(f"{option} takes a layout, oci:DIR; {str(reference)!r} is none")
-    if target.digest is not None:
-        raise UsageError("--to names a layout; the digest is what comes out")
-    transfer = Transfer("image", quiet=json_)
-    transfer.start(None, None)
-    try:
-        made = make_base(
-            project, pipeline, Layout(Path(str(source.folder))), source.digest, Layout(Path(str(target.folder))),
-            write=not dry_run, progress=transfer.advance,
+
+@image_app.command()
+def bake(
+    name: NameArgument,
+    origin: FromOption = None,
+    to: ToOption = None,
+    push: PushOption = False,
+    profile: ProfileOption = None,
+    platform: PlatformOption = "linux/amd64",
+    rev: Annotated[
+        str | None,
+        typer.Option(
+            help="Commit or experiment whose result is baked; by default that of the workspace.", show_default=False
+        ),
+    ] = None,
+    allow_dirty: DirtyOption = False,
+    dry_run: DryRunOption = False,
+    plain_http: PlainOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Put the model of a result on top of the base, which is made where it is not there; print what the image is called."""
+    from canon.baking.bake import bake_model
+    from canon.baking.trained import load_trained
+    from canon.results.revisions import resolve_revision
+
+    with _open(
+        name, origin, to, profile, platform,
+        push=push, allow_dirty=allow_dirty, dry_run=dry_run, plain_http=plain_http, quiet=json_,
+    ) as build:  # fmt: skip
+        project, pipeline = build.project, build.pipeline
+        commit = resolve_revision(project.root, rev) if rev else None
+        remote = project.settings.profiles[build.profile].remote
+        trained = load_trained(project, pipeline, build.code, commit, remote, say)
+        below = build.base()
+        baked = bake_model(
+            pipeline, build.code, below, trained, build.target, project.root,
+            write=not dry_run, progress=build.transfer.advance,
         )  # fmt: skip
-    finally:
-        transfer.done()
+    known = baked.provenance
+    _report(
+        build.target, baked.image.digest, baked.layers, dry_run=dry_run, json_=json_,
+        base=below.image.digest, revision=known.commit, tree=known.tree, dirty=known.dirty,
+        result=known.result, data_hash=known.data_hash, model=known.model.hash, tag=baked.tag,
+    )  # fmt: skip
+
+
+def _report(
+    target: Store, digest: str, layers: Iterable[tuple[Descriptor, str]], *, dry_run: bool, json_: bool, **facts: object
+) -> None:
+    reference = f"{target.name}@{digest}"
     if json_:
-        put_json(
-            {
-                "digest": made.digest,
-                "revision": made.commit,
-                "tree": made.tree,
-                "layers": [{"digest": digest, "size": size, "origin": says} for digest, size, says in made.layers],
-            }
-        )
+        listed = [{"digest": blob.digest, "size": blob.size, "origin": says} for blob, says in layers]
+        put_json({"reference": reference, "digest": digest, **facts, "layers": listed})
         return
-    put_table(("layer", "bytes", "from"), ((digest, size, says) for digest, size, says in made.layers))
-    say(f"{'would be' if dry_run else 'wrote'} oci:{target.folder}@{made.digest}")
-    put(made.digest)
+    for blob, says in layers:
+        say(f"{blob.digest[:19]}…  {blob.size:>13,} bytes  {says}")
+    if dry_run:
+        say("nothing was written")
+    put(reference)
 
 
 def register(app: typer.Typer) -> None:

@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import posixpath
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
+from canon.image.check import open_layer
 from canon.image.images import Image
 from canon.image.layers import WHITEOUT
 from canon.image.stores import Source
-from canon.model.errors import CanonError
-
-
-class _Stream(io.RawIOBase):
-    """Chunks as a file that is read once."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks, self._rest = iter(chunks), b""
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill a buffer with what comes next."""
-        while not self._rest:
-            found = next(self._chunks, None)
-            if found is None:
-                return 0
-            self._rest = found
-        part, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
-        buffer[: len(part)] = part
-        return len(part)
 
 
 def layer_members(source: Source, image: Image, number: int) -> Iterator[tarfile.TarInfo]:
     """Yield the members of a layer, compressed or not. Raises CanonError."""
-    descriptor = image.manifest.layers[number]
-    try:
-        with tarfile.open(fileobj=io.BufferedReader(_Stream(source.read(descriptor))), mode="r|*") as layer:
-            yield from layer
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise CanonError(
-            f"layer {number + 1} of {image.name} ({descriptor.media_type}) cannot be read: {error}"
-        ) from None
+    with open_layer(source, image, number) as layer:
+        yield from layer
 
 
 def final_paths(source: Source, image: Image) -> dict[str, str]:

@@ -18,6 +18,7 @@ from canon.image.descriptors import (
     descriptor_of,
     format_json,
     json_from_bytes,
+    manifest_from_bytes,
 )
 from canon.image.stores import Source
 from canon.model.errors import CanonError
@@ -31,12 +32,16 @@ DOCKER_LAYERS = {
 
 @dataclass(frozen=True)
 class Image:
-    """An image for one platform; ``config`` is its configuration as JSON has it, ``digest`` that of its manifest."""
+    """An image for one platform; ``config`` is its configuration as JSON has it, ``digest`` that of its manifest.
+
+    ``found``: the digest that it was found by, where that is the one of an index of several platforms.
+    """
 
     name: str
     digest: str
     manifest: Manifest
     config: Mapping[str, Any]
+    found: str = ""
 
     @property
     def platform(self) -> str:
@@ -53,6 +58,7 @@ class Image:
 def load_image(source: Source, name: str, digest: str | None, platform: str = "") -> Image:
     """Read an image. ``platform`` chooses among several, and is checked where there is one. Raises CanonError."""
     descriptor = source.find(digest)
+    found = descriptor.digest
     content, manifest = source.manifest(descriptor)
     if isinstance(manifest, Index):
         descriptor = _of_platform(manifest, name, platform)
@@ -62,7 +68,7 @@ def load_image(source: Source, name: str, digest: str | None, platform: str = ""
     if manifest.config.size > MAX_CONFIG:
         raise CanonError(f"the configuration of {name} has {manifest.config.size} bytes, more than {MAX_CONFIG}")
     config = json_from_bytes(b"".join(source.read(manifest.config)), f"the configuration of {name}")
-    image = Image(name, descriptor_of(content, MANIFEST).digest, manifest, config)
+    image = Image(name, descriptor_of(content, MANIFEST).digest, manifest, config, found)
     _check_config(image)
     if platform and image.platform != platform:
         raise CanonError(f"{name} is an image for {image.platform}, not for {platform}")
@@ -100,11 +106,14 @@ class Layer:
 
 @dataclass(frozen=True)
 class Edits:
-    """What changes in the configuration. ``env``: name → value; ``time``: seconds since 1970, of all that is made."""
+    """What changes in the configuration. ``env``: name → value; ``time``: seconds since 1970, of all that is made.
+
+    A label or a setting that is None is taken out.
+    """
 
     time: int
     env: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str | None] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -122,6 +131,14 @@ class Made:
         return descriptor_of(self.manifest, MANIFEST)
 
 
+def image_of(made: Made, name: str) -> Image:
+    """An image that was composed, as it would be read."""
+    manifest = manifest_from_bytes(made.manifest, name)
+    if not isinstance(manifest, Manifest):
+        raise TypeError(name)
+    return Image(name, made.descriptor.digest, manifest, json_from_bytes(made.config, name), made.descriptor.digest)
+
+
 def compose(base: Image, layers: Sequence[Layer], edits: Edits) -> Made:
     """Put layers on top of an image. The result depends on the arguments alone, to the byte."""
     created = dt.datetime.fromtimestamp(edits.time, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -129,7 +146,8 @@ def compose(base: Image, layers: Sequence[Layer], edits: Edits) -> Made:
     settings = dict(config.get("config") or {})
     settings |= edits.settings
     settings["Env"] = _env(settings.get("Env") or [], edits.env)
-    settings["Labels"] = {**(settings.get("Labels") or {}), **edits.labels}
+    labels = {**(settings.get("Labels") or {}), **edits.labels}
+    settings["Labels"] = {name: value for name, value in labels.items() if value is not None}
     config |= {
         "created": created,
         "config": {key: value for key, value in settings.items() if value not in (None, {}, [])},

@@ -11,7 +11,8 @@ import posixpath
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from types import TracebackType
+from typing import Protocol, Self
 
 from canon.image.descriptors import LAYER, Descriptor
 from canon.model.errors import CanonError
@@ -20,6 +21,19 @@ CHUNK = 1024 * 1024
 END = bytes(2 * tarfile.BLOCKSIZE)
 WHITEOUT = ".wh."
 """How the name of a member begins that deletes a file of a layer below (image specification)."""
+
+
+class Content(Protocol):
+    """A file that is open to be read once."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most ``size`` bytes; none at the end."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> bool | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +47,7 @@ class Member:
     size: int = 0
     executable: bool = False
     target: str = ""
-    read: Callable[[], BinaryIO] | None = None
+    read: Callable[[], Content] | None = None
 
 
 def members_in_order(members: Iterable[Member], top: str) -> list[Member]:
@@ -108,7 +122,7 @@ def _headers(members: Iterable[Member], top: str) -> Iterator[tuple[bytes, Membe
             yield _header(member.path, kind=tarfile.REGTYPE, mode=mode, size=member.size), member
 
 
-def _content(member: Member, read: Callable[[], BinaryIO]) -> Iterator[bytes]:
+def _content(member: Member, read: Callable[[], Content]) -> Iterator[bytes]:
     left = member.size
     with read() as file:
         while chunk := file.read(min(CHUNK, left + 1)):

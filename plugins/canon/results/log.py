@@ -57,7 +57,7 @@ def log_workspace(
 
 def _log_here(project: Project, pipeline: Pipeline, cache: Path, say: Say) -> Tracked | None:
     lock = load_lock(project.root, pipeline)
-    result = _workspace_result(project, pipeline, lock, cache)
+    result = workspace_result(project, pipeline, lock, cache)
     changed = changed_inputs(project.root, declared_stages(project, pipeline), result.entries)
     if not changed:
         return log_result(project, pipeline, result, lock, cache, say)
@@ -77,7 +77,8 @@ def _has_result(root: Path, pipeline: Pipeline) -> bool:
     )
 
 
-def _workspace_result(project: Project, pipeline: Pipeline, lock: Lock, cache: Path) -> Result:
+def workspace_result(project: Project, pipeline: Pipeline, lock: Lock, cache: Path) -> Result:
+    """The result that dvc.lock and the workspace hold. Raises CanonError when not every stage has run, or one ran since `track`."""
     if not pipeline.declaration.track:
         return collect_result(project, pipeline, cache)
     content, _ = load_result_of_lock(pipeline, lock, cache, project.root)
@@ -181,21 +182,23 @@ def _log_then(revision: Revision, pipeline: Pipeline, lock: Lock, cache: Path, s
         built = record()
     except DataMissingError:
         say(f"canon: fetching what {pipeline.name} of {commit[:12]} left in the remote")
-        _fetch(project.root, commit)
+        fetch_data(project.root, commit)
         built = record()
     return send(project, built.tags.get("canon.profile", project.settings.default_profile), built, say)
 
 
-def _fetch(root: Path, commit: str) -> None:
+def fetch_data(root: Path, commit: str | None = None, remote: str | None = None, targets: Iterable[str] = ()) -> None:
+    """Let DVC bring the data of a commit, or of the workspace, into its cache. Raises DataMissingError with DVC's own words."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     try:
         with Repo(str(root)) as repo:
-            repo.fetch(revs=[commit])
+            repo.fetch(targets=list(targets) or None, revs=[commit] if commit else None, remote=remote)
     except DvcException as error:
+        of = commit[:12] if commit else "this checkout"
         raise DataMissingError(
-            f"DVC cannot fetch the data of {commit[:12]}: {clean_urls(str(error))}; is a remote configured, and were they pushed?"
+            f"DVC cannot fetch the data of {of}: {clean_urls(str(error))}; is a remote configured, and were they pushed?"
         ) from None
 
 

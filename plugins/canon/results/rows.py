@@ -95,7 +95,7 @@ def record_of(
             name=name,
             files={
                 file.relpath or posixpath.basename(artifact.path): file.path
-                for file in _artifact_files(artifact, pipeline, result.entries, cache, root)
+                for file in recorded_artifact(artifact, pipeline, result.entries, cache, root)
             },
             register=project.settings.tracking.register_models,
         )
@@ -114,9 +114,10 @@ def record_of(
     )
 
 
-def _artifact_files(
+def recorded_artifact(
     artifact: Artifact, pipeline: Pipeline, entries: Entries, cache: Path, root: Path | None
 ) -> tuple[StoredFile, ...]:
+    """The files of an artifact by what dvc.lock recorded. Raises CanonError when no stage makes it, DataMissingError when they are not here."""
     for _, path, out in recorded_outs(pipeline, entries):
         if artifact.path == path or artifact.path.startswith(f"{path}/"):
             files = stored_files(out, cache, root / path if root else None)

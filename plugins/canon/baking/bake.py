@@ -1,0 +1,151 @@
+"""The serving image: a base, and on top of it one layer with the model, the params as applied, and where all of it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from canon.baking.base import Base, Code
+from canon.baking.labels import (
+    BASE_DIGEST,
+    BASE_NAME,
+    DATA_HASH,
+    DESCRIPTION,
+    DIRTY,
+    MODEL,
+    PIPELINE,
+    PYTHON,
+    RESULT,
+    REVISION,
+    TITLE,
+    TREE,
+)
+from canon.baking.model import describe_model, model_members, serving_members
+from canon.baking.provenance import PROVENANCE, BakedBase, Provenance, build_provenance, format_provenance
+from canon.baking.serving import health_path, serving_command
+from canon.baking.trained import Trained
+from canon.image.append import append_layer, append_layers, origins, whole
+from canon.image.descriptors import Descriptor, format_json
+from canon.image.images import Edits, Image, image_of
+from canon.image.stores import Progress, Store, no_progress
+from canon.model.errors import CanonError
+from canon.model.project import Pipeline
+
+TOP = "opt/canon"
+"""What the layer on top lies below."""
+USER = "65532:65532"
+"""Neither root nor anybody who is known: the number that distroless images gave to `nonroot`."""
+MODEL_LAYER = "model"
+
+
+@dataclass(frozen=True)
+class Baked:
+    """A serving image that was made, and what is in it."""
+
+    image: Image
+    provenance: Provenance
+    tag: str
+    layers: tuple[tuple[Descriptor, str], ...]
+
+
+def bake_model(
+    pipeline: Pipeline,
+    code: Code,
+    base: Base,
+    trained: Trained,
+    target: Store,
+    root: Path,
+    *,
+    write: bool = True,
+    progress: Progress = no_progress,
+) -> Baked:
+    """Put the model of a result on top of a base, which lies in the same store. The same inputs give the same digest everywhere.
+
+    Raises CanonError for a model whose files are not those of the result, and for whatever a layer cannot hold.
+    """
+    result = trained.result
+    model = describe_model(trained.artifact, trained.path, trained.files, dict(result.artifacts[trained.artifact]))
+    provenance = build_provenance(
+        result,
+        commit=code.commit.changed,
+        tree=code.tree,
+        dirty=code.dirty,
+        applied={path: sha256(content).hexdigest() for path, content in trained.applied.items()},
+        model=model,
+        base=baked_base(base.image),
+    )
+    members = serving_members(
+        model_members(model, trained.files, root, trained.cache),
+        trained.applied.items(),
+        format_provenance(provenance),
+        PROVENANCE,
+    )
+    tag = f"{code.tree[:12]}-{result.digest[:12]}"
+    store = target if write else None
+    edits = serving_edits(pipeline, provenance, base.image, code.commit.time)
+    with whole(target):
+        layer = append_layer(store, members, TOP, MODEL_LAYER, progress)
+        made = append_layers(store, target, base.image, [layer], edits, tag, progress)
+    says = (*base.layers, *origins(base.image, [layer], made)[-1:])
+    return Baked(image_of(made, target.name), provenance, tag, says)
+
+
+def baked_base(image: Image) -> BakedBase:
+    """The image below, as it is written down in an image. Raises CanonError for one that is not canonical, which Canon did not make."""
+    manifest = image.manifest
+    document = {
+        "schemaVersion": 2,
+        "mediaType": manifest.media_type,
+        "config": manifest.config.document(),
+        "layers": [layer.document() for layer in manifest.layers],
+    }
+    base = BakedBase(manifest=document, config=dict(image.config))
+    if base.digest != image.digest or len(format_json(base.config)) != manifest.config.size:
+        raise CanonError(f"{image.name}@{image.digest} was not made by `canon image base`; make the base anew")
+    return base
+
+
+def serving_edits(pipeline: Pipeline, provenance: Provenance, base: Image, time: int) -> Edits:
+    """What changes in the configuration of the base: how the service starts, who runs it, and labels."""
+    serving = pipeline.declaration.serving
+    if serving is None:
+        raise CanonError(f"{pipeline.file} does not say what serves the model")
+    command, variables = serving_command(pipeline)
+    labels: dict[str, str | None] = {
+        TITLE: pipeline.name,
+        PIPELINE: pipeline.name,
+        BASE_DIGEST: base.digest,
+        BASE_NAME: None,
+        REVISION: provenance.commit,
+        TREE: provenance.tree,
+        DATA_HASH: provenance.data_hash,
+        RESULT: provenance.result,
+        MODEL: provenance.model.hash,
+        **({DESCRIPTION: pipeline.declaration.description} if pipeline.declaration.description else {}),
+        **({DIRTY: "true"} if provenance.dirty else {}),
+    }
+    port = serving.port
+    known = (base.config.get("config") or {}).get("Labels") or {}
+    settings: dict[str, Any] = {
+        "Entrypoint": list(command),
+        "Cmd": None,
+        "ExposedPorts": {f"{port}/tcp": {}},
+        "User": USER,
+        "Healthcheck": {
+            "Test": _probe(known.get(PYTHON), f"http://127.0.0.1:{port}{health_path(pipeline)}"),
+            "Interval": 30_000_000_000,
+            "Timeout": 3_000_000_000,
+            "StartPeriod": 30_000_000_000,
+        },
+    }
+    env = {"CANON_PROVENANCE": f"/{PROVENANCE}", "PYTHONDONTWRITEBYTECODE": "1", **variables}
+    return Edits(time=time, env=env, labels=labels, settings=settings)
+
+
+def _probe(python: str | None, url: str) -> list[str]:
+    """What Docker runs to see whether the service is well, in nanoseconds as it writes them; Kubernetes asks by itself."""
+    if python is None:
+        return ["CMD-SHELL", f"wget -q -O /dev/null {url}"]
+    return ["CMD", python, "-I", "-c", f"import urllib.request; urllib.request.urlopen({url!r}, timeout=2)"]
