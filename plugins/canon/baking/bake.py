@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from canon.baking.base import Base, Code
+from canon.baking.code import TOP
 from canon.baking.labels import (
     BASE_DIGEST,
     BASE_NAME,
@@ -33,8 +34,6 @@ from canon.image.stores import Progress, Store, no_progress
 from canon.model.errors import CanonError
 from canon.model.project import Pipeline
 
-TOP = "opt/canon"
-"""What the layer on top lies below."""
 USER = "65532:65532"
 """Neither root nor anybody who is known: the number that distroless images gave to `nonroot`."""
 MODEL_LAYER = "model"

@@ -20,6 +20,7 @@ from canon.image.images import Edits, Image, image_of, variables
 from canon.image.stores import Progress, Source, Store, no_progress
 from canon.model.errors import CanonError, listed
 from canon.model.project import Pipeline, Project
+from canon.model.settings import Settings
 from canon.model.tree import source_tree
 from canon.source_state import changed_files, secret_files, staged_checkout
 
@@ -109,7 +110,8 @@ def make_base(
             layers.append(environment_layer(store, cache, requirements, interpreter, image.platform, into, progress))
         members = code_members(root, code.listed, code.env)
         layers.append(append_layer(store, members, SOURCE, "code", progress))
-        edits = _edits(project, pipeline, code, image, interpreter)
+        python = interpreter.path if interpreter is not None else None
+        edits = base_edits(project.settings, pipeline, code, image, python, declared=is_declared(pipeline, image))
         made = append_layers(store, source, image, layers, edits, base_tag(code, image, pipeline), progress)
     return Base(
         image=image_of(made, target.name),
@@ -154,24 +156,27 @@ def _requirements_file(pipeline: Pipeline) -> str | None:
     return declared.requirements if declared is not None else None
 
 
-def _edits(project: Project, pipeline: Pipeline, code: Code, image: Image, interpreter: Interpreter | None) -> Edits:
-    declared = pipeline.declaration.environment
+def base_edits(
+    settings: Settings, pipeline: Pipeline, code: Code, image: Image, python: str | None, *, declared: bool
+) -> Edits:
+    """What changes in the configuration of the image below; ``python``: path of its interpreter."""
     env = {}
     if _requirements_file(pipeline) is not None:
         known = variables(image)
         env["PATH"] = f"/{ENVIRONMENT}/bin:{known.get('PATH', DEFAULT_PATH)}"
         env["PYTHONPATH"] = ":".join(filter(None, (f"/{ENVIRONMENT}", known.get("PYTHONPATH"))))
-    url = project.settings.git.url if project.settings.git is not None else None
+    url = settings.git.url if settings.git is not None else None
     labels: dict[str, str | None] = {
         REVISION: code.commit.changed,
         BASE_DIGEST: image.digest,
         TREE: code.tree,
         BASE: "replaced",
     }
-    if is_declared(pipeline, image) and declared is not None:
-        labels |= {BASE: "declared", BASE_NAME: str(declared.image)}
-    if interpreter is not None:
-        labels[PYTHON] = interpreter.path
+    environment = pipeline.declaration.environment
+    if declared and environment is not None:
+        labels |= {BASE: "declared", BASE_NAME: str(environment.image)}
+    if python is not None:
+        labels[PYTHON] = python
     if code.dirty:
         labels[DIRTY] = "true"
     if url:  # the declared one: a remote is written differently in each clone

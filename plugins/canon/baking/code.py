@@ -19,7 +19,9 @@ from canon.model.tree import is_source
 if TYPE_CHECKING:
     import git
 
-SOURCE = "opt/canon/src"
+TOP = "opt/canon"
+"""All that Canon puts into an image lies below: a folder that no base has."""
+SOURCE = f"{TOP}/src"
 """Where the code lies in an image."""
 LFS = b"version https://git-lfs.github.com/spec/"
 MAX_LFS = 1024

@@ -87,6 +87,26 @@ def open_layer(source: Source, image: Image, number: int) -> Iterator[tarfile.Ta
         raise CanonError(f"{name} unpacks to {found}, and the configuration says {image.diff_ids[number]}")
 
 
+def peek(source: Source, image: Image, number: int, path: str, limit: int) -> bytes | None:
+    """The content of one file of a layer, None where it has none of that name; what comes after it is neither read nor checked.
+
+    Raises CanonError for one of more than ``limit`` bytes.
+    """
+    descriptor = image.manifest.layers[number]
+    stream = LayerStream(source.read(descriptor), descriptor.media_type)
+    try:
+        with tarfile.open(fileobj=io.BufferedReader(stream), mode="r|") as layer:
+            for member in layer:
+                if member.name == path and member.isreg():
+                    if member.size > limit:
+                        raise CanonError(f"/{path} of {image.name} has {member.size} bytes, more than {limit}")
+                    file = layer.extractfile(member)
+                    return file.read() if file else b""
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise CanonError(f"layer {number + 1} of {image.name} cannot be read: {error}") from None
+    return None
+
+
 def check_image(source: Source, image: Image) -> list[str]:
     """What of an image is not as its manifest and its configuration say: nothing, when it is whole. Every byte is read."""
     problems = []

@@ -112,14 +112,42 @@ def _headers(members: Iterable[Member], top: str) -> Iterator[tuple[bytes, Membe
     """Yield the headers of a layer, each with what comes after it; folders are made where the first member needs them."""
     made = set(_parents(top.encode()))
     for member in members:
-        for folder in sorted({*_parents(member.path.encode())} - made):
-            made.add(folder)
-            yield _header(folder.decode(), kind=tarfile.DIRTYPE, mode=0o755), None
-        if member.read is None:
-            yield _header(member.path, kind=tarfile.SYMTYPE, mode=0o777, target=member.target), None
-        else:
-            mode = 0o755 if member.executable else 0o644
-            yield _header(member.path, kind=tarfile.REGTYPE, mode=mode, size=member.size), member
+        *folders, own = _member_headers(member, made)
+        yield from ((folder, None) for folder in folders)
+        yield own, member if member.read is not None else None
+
+
+def _member_headers(member: Member, made: set[bytes]) -> Iterator[bytes]:
+    for folder in sorted({*_parents(member.path.encode())} - made):
+        made.add(folder)
+        yield _header(folder.decode(), kind=tarfile.DIRTYPE, mode=0o755)
+    if member.target:
+        yield _header(member.path, kind=tarfile.SYMTYPE, mode=0o777, target=member.target)
+    else:
+        mode = 0o755 if member.executable else 0o644
+        yield _header(member.path, kind=tarfile.REGTYPE, mode=mode, size=member.size)
+
+
+class Remade:
+    """The digest that a layer has when it is made of members in the order in which they are given, to be held against one that is there."""
+
+    def __init__(self, top: str) -> None:
+        self._made = set(_parents(top.encode()))
+        self._hash = hashlib.sha256()
+
+    def add(self, member: Member, chunks: Iterable[bytes] = ()) -> Iterator[bytes]:
+        """Take a member; its content is passed on."""
+        for header in _member_headers(member, self._made):
+            self._hash.update(header)
+        for chunk in chunks:
+            self._hash.update(chunk)
+            yield chunk
+        self._hash.update(bytes(-member.size % tarfile.BLOCKSIZE))
+
+    def digest(self) -> str:
+        """The digest of the layer, which ends here."""
+        self._hash.update(END)
+        return f"sha256:{self._hash.hexdigest()}"
 
 
 def _content(member: Member, read: Callable[[], Content]) -> Iterator[bytes]:

@@ -133,9 +133,11 @@ def _touches(path: str, read: Iterable[str]) -> bool:
     return any(path == dep or path.startswith(f"{dep}/") or dep.startswith(f"{path}/") for dep in read)
 
 
-def dvc_inputs(root: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield path and recorded out of every file or folder that a `.dvc` file tracks."""
-    for file in tracked_files(root, "*.dvc") if (root / ".git").exists() else ():
+def dvc_inputs(root: Path, files: Iterable[str] | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield path and recorded out of every file or folder that a `.dvc` file tracks; ``files``: those of Git where not given."""
+    if files is None:
+        files = tracked_files(root, "*.dvc") if (root / ".git").exists() else ()
+    for file in files:
         text = load_text(root / file)
         document = load_yaml(text, file) if text else None
         if isinstance(document, dict):

@@ -1,0 +1,190 @@
+"""What an image really holds: every layer read once and hashed, the code unpacked, the model's files by sha256."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import posixpath
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from canon.baking.code import SOURCE, TOP
+from canon.baking.provenance import MAX_PROVENANCE, PROVENANCE, Provenance, provenance_from_bytes
+from canon.image.check import check_layer, open_layer, peek
+from canon.image.images import Image
+from canon.image.layers import CHUNK, Member, Remade
+from canon.image.stores import Source
+from canon.image.trees import link
+from canon.model.errors import CanonError
+
+MAX_PARAMS = 16 * 1024 * 1024
+"""Bytes of the largest params file that is read from a model layer."""
+
+
+Finding = tuple[bool | None, str]
+"""Whether something holds (None: it could not be looked at), and what it is, or what is wrong with it."""
+
+
+@dataclass
+class Found:
+    """A file as it lies in a layer; ``size`` in bytes, ``target`` that of a link."""
+
+    sha256: str = ""
+    size: int = 0
+    executable: bool = False
+    target: str = ""
+
+
+@dataclass
+class Evidence:
+    """What was read. ``code`` is the unpacked source tree, ``files`` what lies in its layer; ``model`` what the top layer holds.
+
+    ``plain``: the top layer is to the byte what Canon makes of such files. ``applied``: params files of the top layer, path → bytes. ``problems``: layers that are not what the manifest says.
+    """
+
+    image: Image
+    provenance: Provenance
+    code: Path
+    code_layer: int
+    files: dict[str, Found] = field(default_factory=dict)
+    model: dict[str, Found] = field(default_factory=dict)
+    applied: dict[str, bytes] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    plain: bool = False
+
+    @property
+    def base_labels(self) -> dict[str, str]:
+        """The labels of the base."""
+        settings = self.provenance.base.config.get("config")
+        labels = settings.get("Labels") if isinstance(settings, dict) else None
+        return {str(name): str(value) for name, value in labels.items()} if isinstance(labels, dict) else {}
+
+
+def load_provenance(source: Source, image: Image) -> Provenance:
+    """The provenance in the layer on top. Raises CanonError where there is none, or it lies in another layer."""
+    last = len(image.manifest.layers) - 1
+    for number in range(last, -1, -1):
+        content = peek(source, image, number, PROVENANCE, MAX_PROVENANCE)
+        if content is not None and number == last:
+            return provenance_from_bytes(content, f"/{PROVENANCE} of {image.name}")
+        if content is not None:
+            raise CanonError(
+                f"/{PROVENANCE} of {image.name} lies in layer {number + 1} of {last + 1}, not on top: the layers are in another order,"
+                " or something was put on top of the model"
+            )
+    raise CanonError(
+        f"{image.name} has no /{PROVENANCE}: it was not made by `canon image bake`, or the file was taken out"
+    )
+
+
+def gather(source: Source, image: Image, provenance: Provenance, into: Path) -> Evidence:
+    """Read an image once; its code is unpacked into a folder, where nothing can leave it. Raises CanonError."""
+    count = len(image.manifest.layers)
+    evidence = Evidence(image, provenance, into, count - 2)
+    for number in range(count):
+        try:
+            if number == count - 2:
+                _read_code(source, image, number, evidence)
+            elif number == count - 1:
+                _read_model(source, image, number, evidence)
+            else:
+                check_layer(source, image, number)
+        except CanonError as error:
+            evidence.problems.append(str(error))
+    for path, content in evidence.applied.items():
+        _write(into / path, content)
+    return evidence
+
+
+def _members(layer: tarfile.TarFile, name: str) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    """Files and links of a layer of ours, with their path from `/`; anything else there is none of ours."""
+    seen = set()
+    for member in layer:
+        path = member.name
+        if path in seen or posixpath.normpath(path) != path or path.startswith(("/", "../")):
+            raise CanonError(f"{name} holds {path!r} twice, or outside of its place")
+        seen.add(path)
+        if member.isreg() or member.issym():
+            yield path, member
+        elif not member.isdir():
+            raise CanonError(f"{name} holds {path!r}, which is neither file, link nor folder")
+
+
+def _read_code(source: Source, image: Image, number: int, evidence: Evidence) -> None:
+    with open_layer(source, image, number) as layer:
+        for path, member in _members(layer, f"the code layer of {image.name}"):
+            below = path.removeprefix(f"{SOURCE}/")
+            if below == path:
+                raise CanonError(f"the code layer of {image.name} holds {path!r}, which is not below /{SOURCE}")
+            evidence.files[below] = _hashed(member, _chunks(layer, member), evidence.code / below)
+
+
+def _read_model(source: Source, image: Image, number: int, evidence: Evidence) -> None:
+    params = {f"{SOURCE}/{path}": path for path in evidence.provenance.applied}
+    remade = Remade(TOP)
+    with open_layer(source, image, number) as layer:
+        for path, member in _members(layer, f"the model layer of {image.name}"):
+            chunks = remade.add(_as_made(path, member), _chunks(layer, member))
+            if path in params and member.isreg() and member.size <= MAX_PARAMS:
+                content = b"".join(chunks)
+                evidence.applied[params[path]] = content
+                evidence.model[path] = Found(hashlib.sha256(content).hexdigest(), len(content))
+            else:
+                found = _hashed(member, chunks, None)
+                if path != PROVENANCE:
+                    evidence.model[path] = found
+    evidence.plain = remade.digest() == image.diff_ids[number]
+
+
+def _as_made(path: str, member: tarfile.TarInfo) -> Member:
+    return Member(path, member.size if member.isreg() else 0, target=member.linkname if member.issym() else "")
+
+
+def _chunks(layer: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
+    file = layer.extractfile(member) if member.isreg() else None
+    while file is not None and (chunk := file.read(CHUNK)):
+        yield chunk
+
+
+def _hashed(member: tarfile.TarInfo, chunks: Iterable[bytes], place: Path | None) -> Found:
+    """Hash a file; put it, or a link, at its place. The place's folders are made here, so that no link leads out of them."""
+    found = hashlib.sha256()
+    executable = bool(member.mode & 0o100)
+    with contextlib.ExitStack() as stack:
+        out: IO[bytes] | None = None
+        if place is not None:
+            _folder(place)
+            if member.issym():
+                link(member.name, member.linkname, SOURCE)
+                place.symlink_to(member.linkname)
+            else:
+                out = stack.enter_context(place.open("xb"))
+                place.chmod(0o755 if executable else 0o644)
+        for chunk in chunks:
+            found.update(chunk)
+            if out is not None:
+                out.write(chunk)
+    if member.issym():
+        return Found(target=member.linkname)
+    return Found(found.hexdigest(), member.size, executable)
+
+
+def _folder(place: Path) -> None:
+    """Make the folder of a place. Raises CanonError when a link of the layer stands in the way: it would lead elsewhere."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        real = place.parent.resolve() == Path(os.path.abspath(place.parent))  # noqa: PTH100  without following links
+    except OSError as error:
+        raise CanonError(f"{place.name} of an image cannot be unpacked: {error.strerror}") from None
+    if not real:
+        raise CanonError(f"{place.name} of an image lies below a link; it is not unpacked")
+
+
+def _write(place: Path, content: bytes) -> None:
+    _folder(place)
+    place.unlink(missing_ok=True)
+    place.write_bytes(content)

@@ -1,0 +1,160 @@
+"""What the provenance of an image says of its origins, held against the code in the image and against Git."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from canon.baking.evidence import Evidence, Finding
+from canon.baking.labels import DATA_HASH
+from canon.baking.provenance import Provenance
+from canon.dvc.hashes import hash_path
+from canon.dvc.params import load_params, tracked_values
+from canon.git import try_git
+from canon.model.errors import CanonError
+from canon.model.pins import Pins, data_hash
+from canon.model.project import Pipeline, Project, load_settings
+from canon.model.result import data_inputs, format_result
+from canon.results.collect import dvc_inputs
+from canon.results.locks import declared_stages
+
+
+def _pipeline(pipeline: Pipeline | CanonError) -> Pipeline:
+    if isinstance(pipeline, CanonError):
+        raise pipeline
+    return pipeline
+
+
+def _entries(provenance: Provenance, pipeline: Pipeline) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Stage, the folder that its paths start from, and its entry."""
+    for name, entry in provenance.entries.items():
+        declared = pipeline.raw["stages"].get(name.partition("@")[0]) or {}
+        declared = declared.get("do") or declared
+        yield name, str(declared.get("wdir") or "."), entry
+
+
+def stage_findings(evidence: Evidence, known: Pipeline | CanonError) -> Iterator[Finding]:
+    """The stages that ran are the declared ones, with the declared commands."""
+    pipeline = _pipeline(known)
+    declared = {
+        stage.name: stage.cmd if isinstance(stage.cmd, str) else list(stage.cmd)
+        for stage in declared_stages(Project(evidence.code, load_settings(evidence.code), (pipeline,)), pipeline)
+    }
+    entries = evidence.provenance.entries
+    for name in sorted(declared.keys() ^ entries.keys()):
+        yield False, f"`{name}` is not both declared by the code in the image and recorded"
+    for name in sorted(declared.keys() & entries.keys()):
+        if entries[name].get("cmd") != declared[name]:
+            yield False, f"`{name}` ran another command than the code in the image declares"
+    yield True, f"{len(entries)} stages as declared"
+
+
+def dep_findings(evidence: Evidence, known: Pipeline | CanonError) -> Iterator[Finding]:
+    """Every dep of every stage has the hash that was recorded: code in the image, and outs of other stages as those made them."""
+    entries = list(_entries(evidence.provenance, _pipeline(known)))
+    made = {
+        posixpath.normpath(posixpath.join(wdir, str(out["path"]))): str(out.get("md5"))
+        for _, wdir, entry in entries
+        for out in entry.get("outs") or ()
+    }
+    inputs = {path: str(out.get("md5")) for path, out in _dvc_inputs(evidence)}
+    count = 0
+    for name, wdir, entry in entries:
+        for dep in entry.get("deps") or ():
+            count += 1
+            path, expected = posixpath.normpath(posixpath.join(wdir, str(dep["path"]))), str(dep.get("md5"))
+            problem = _dep_problem(evidence, path, expected, made, inputs)
+            if problem:
+                yield False, f"`{name}` {problem}"
+    yield True, f"{count} deps as recorded"
+
+
+def _dep_problem(
+    evidence: Evidence, path: str, expected: str, made: Mapping[str, str], inputs: Mapping[str, str]
+) -> str | None:
+    if path in made:
+        return None if made[path] == expected else f"ran on another {path} than the stage made that has it as an out"
+    if path in inputs:
+        return None if inputs[path] == expected else f"ran on another {path} than its .dvc file in the image says"
+    if (evidence.code / path).exists():
+        found = hash_path(evidence.code, path).md5
+        return None if found == expected else f"ran with another {path} than the image has"
+    inside = any(path.startswith(f"{folder}/") for folder in (*made, *inputs))  # a part of what is known as a whole
+    return None if inside else f"depends on {path}, which is neither in the image nor made by a stage"
+
+
+def param_findings(evidence: Evidence, known: Pipeline | CanonError) -> Iterator[Finding]:
+    """The params files in the image have the values that the stages ran with."""
+    pipeline = _pipeline(known)
+    count = 0
+    for name, wdir, entry in _entries(evidence.provenance, pipeline):
+        for file, values in (entry.get("params") or {}).items():
+            path = posixpath.normpath(posixpath.join(wdir, file))
+            found = tracked_values(load_params(evidence.code / path), tuple(values), path)
+            for key, value in values.items():
+                count += 1
+                if _text(found.get(key)) != _text(value):
+                    yield (
+                        False,
+                        f"`{name}` ran with {path}: {key} = {_text(value)}, and the image has {_text(found.get(key))}",
+                    )
+    yield True, f"{count} values as recorded"
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, default=str, sort_keys=True)
+
+
+def data_findings(evidence: Evidence, known: Pipeline | CanonError) -> Iterator[Finding]:
+    """The pins are those in the image, the stages ran on them, and they give the data hash that the label says."""
+    provenance = evidence.provenance
+    hashed = data_hash(data_inputs(provenance.pins))
+    if hashed != provenance.data_hash:
+        yield False, f"the pins give the data hash {hashed[:12]}…, and the provenance says {provenance.data_hash[:12]}…"
+    label = ((evidence.image.config.get("config") or {}).get("Labels") or {}).get(DATA_HASH)
+    if label != hashed:
+        yield False, f"the label {DATA_HASH} says {str(label)[:12]}…, and the pins give {hashed[:12]}…"
+    yield from _pin_problems(evidence, _pipeline(known))
+    yield True, f"{len(provenance.pins)} inputs, data hash {hashed[:12]}…"
+
+
+def _pin_problems(evidence: Evidence, pipeline: Pipeline) -> Iterator[Finding]:
+    inputs = dict(_dvc_inputs(evidence))
+    for name, pin in evidence.provenance.pins.items():
+        if name in pipeline.declaration.data:
+            if pin != _pin(pipeline.pins, name):
+                yield False, f"the pin of {name} is not the one in {pipeline.pins_file} of the image"
+            entry = evidence.provenance.entries.get(f"data-{name}") or {}
+            if any(out.get("md5") != pin.get("md5") for out in entry.get("outs") or ()):
+                yield False, f"the stages ran on another {name} than the one that is pinned"
+        elif name in inputs and pin.get("md5") != inputs[name].get("md5"):
+            yield False, f"{name} is not what its .dvc file in the image says"
+
+
+def _pin(pins: Pins, name: str) -> dict[str, Any] | None:
+    pin = pins.datasets.get(name)
+    return pin.model_dump(exclude_none=True) if pin is not None else None
+
+
+def _dvc_inputs(evidence: Evidence) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    return dvc_inputs(evidence.code, [path for path in evidence.files if path.endswith(".dvc")])
+
+
+def git_findings(root: Path, provenance: Provenance) -> Iterator[Finding]:
+    """Git knows the result: a dvc.lock of some commit names it, or the commit of an experiment does."""
+    md5 = hashlib.md5(format_result(provenance.recorded_result()), usedforsecurity=False).hexdigest()
+    for what in (("-S", md5, "--", ":(glob)**/dvc.lock"), (f"--grep=^Canon-Result: {provenance.result}$",)):
+        found = try_git(root, "log", "--all", "--reverse", "--format=%H", "--max-count=1000", *what)
+        if found:
+            yield True, f"recorded by the commit {found.splitlines()[0][:12]}"
+            return
+    yield (
+        False,
+        (
+            f"no commit here records the result {provenance.result[:12]}…: commit dvc.lock, or fetch the experiment (`dvc exp pull`)"
+        ),
+    )

@@ -1,0 +1,266 @@
+"""The proof of a serving image: from the image alone, the pins and Git, that what is written in it is what made its model."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from canon.baking.bake import serving_edits
+from canon.baking.below import below_findings, environment_findings, recorded_code
+from canon.baking.code import SOURCE, code_members
+from canon.baking.evidence import Evidence, Finding, gather, load_provenance
+from canon.baking.labels import BASE, BASE_DIGEST, REVISION, TREE
+from canon.baking.origins import data_findings, dep_findings, git_findings, param_findings, stage_findings
+from canon.baking.provenance import Provenance
+from canon.git import commit_source_tree
+from canon.image.descriptors import CONFIG, Manifest, descriptor_of, format_json, json_from_bytes
+from canon.image.images import Image, Layer, compose
+from canon.image.layers import describe, members_in_order, tar_chunks
+from canon.image.stores import Source
+from canon.model.errors import CanonError, listed
+from canon.model.project import Pipeline, load_pipeline, load_settings
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the proof. ``ok`` is None for what could not be looked at."""
+
+    name: str
+    ok: bool | None
+    detail: str
+
+    @property
+    def status(self) -> str:
+        """In one word."""
+        return {True: "ok", False: "FAILED", None: "not checked"}[self.ok]
+
+
+def verify_image(
+    root: Path, source: Source, image: Image, *, below: tuple[Source, Image] | None = None, rebuild: bool = False
+) -> Iterator[Check]:
+    """Yield every line of the proof; one that is not ``ok`` says what does not match. ``root`` is the checkout whose Git knows the code.
+
+    ``below``: the image that the base was built on, to be held against it; ``rebuild``: the environment is installed anew. Raises CanonError for an image that has no provenance to look at.
+    """
+    provenance = load_provenance(source, image)
+    with tempfile.TemporaryDirectory(prefix="canon-verify-") as scratch:
+        evidence = gather(source, image, provenance, Path(scratch).resolve())
+        pipeline = _pipeline(evidence)
+        lines: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
+            ("layers", lambda: _layers(evidence)),
+            ("base", lambda: _base(evidence, pipeline)),
+            ("below", lambda: below_findings(root, evidence, pipeline, source, below)),
+            ("environment", lambda: environment_findings(evidence, pipeline, rebuild=rebuild)),
+            ("code", lambda: _code(root, evidence)),
+            ("model", lambda: _model(evidence)),
+            ("result", lambda: _result(provenance)),
+            ("stages", lambda: stage_findings(evidence, pipeline)),
+            ("deps", lambda: dep_findings(evidence, pipeline)),
+            ("params", lambda: param_findings(evidence, pipeline)),
+            ("data", lambda: data_findings(evidence, pipeline)),
+            ("labels", lambda: _configuration(root, evidence, pipeline)),
+            ("git", lambda: git_findings(root, provenance)),
+        ]
+        for name, look in lines:
+            yield _check(name, look)
+
+
+def _check(name: str, look: Callable[[], Iterable[Finding]]) -> Check:
+    """The line of one check: what does not hold, or else what was not looked at, or else what holds."""
+    try:
+        findings = list(look())
+    except CanonError as error:
+        return Check(name, ok=False, detail=str(error))
+    for wanted in (False, None, True):
+        said = [text for ok, text in findings if ok is wanted]
+        if said:
+            return Check(name, ok=wanted, detail=listed(said, 5).replace("\n", " "))
+    return Check(name, ok=True, detail="")
+
+
+def _pipeline(evidence: Evidence) -> Pipeline | CanonError:
+    """The declaration that lies in the image."""
+    name = evidence.provenance.pipeline
+    try:
+        settings = load_settings(evidence.code)
+        for file in sorted((evidence.code / "pipelines").glob("*.yaml")):
+            if not file.name.endswith((".pins.yaml", ".environment.yaml")):
+                pipeline = load_pipeline(evidence.code, f"pipelines/{file.name}", settings)
+                if pipeline.name == name:
+                    return pipeline
+    except CanonError as error:
+        return error
+    return CanonError(f"the code in the image declares no pipeline `{name}`")
+
+
+def known(pipeline: Pipeline | CanonError) -> Pipeline:
+    """The declaration; raises what stood in the way of it."""
+    if isinstance(pipeline, CanonError):
+        raise pipeline
+    return pipeline
+
+
+def _layers(evidence: Evidence) -> Iterator[Finding]:
+    for problem in evidence.problems:
+        yield False, problem
+    yield True, f"{len(evidence.image.manifest.layers)} layers have the digests that manifest and configuration say"
+
+
+def _base(evidence: Evidence, pipeline: Pipeline | CanonError) -> Iterator[Finding]:
+    """The layers of the base are those below the model, and the base is the one that was declared."""
+    image, base = evidence.image, evidence.provenance.base
+    if base.manifest.get("config") != descriptor_of(format_json(base.config), CONFIG).document():
+        yield False, "the provenance's configuration of the base is not the one that its manifest names"
+    recorded = [str(layer.get("digest")) for layer in base.manifest.get("layers") or ()]
+    there = [layer.digest for layer in image.manifest.layers]
+    if there[:-1] != recorded:
+        yield False, _difference(recorded, there)
+        return
+    labels = _labels(base.config)
+    below = str(labels.get(BASE_DIGEST))
+    if labels.get(BASE) != "declared":
+        yield True, f"{base.digest[:19]}… on {below[:19]}…, which is not the declared image"
+        return
+    declared = known(pipeline)
+    environment = declared.declaration.environment
+    image_name = (environment.image or "") if environment is not None else ""
+    if not image_name.endswith(f"@{below}") and labels.get(f"{BASE_DIGEST.removesuffix('digest')}name") != image_name:
+        yield False, f"the image below is {below}, and the code declares {image_name}"
+        return
+    yield True, f"{base.digest[:19]}… on the declared {image_name}"
+
+
+def _difference(recorded: list[str], there: list[str]) -> str:
+    if sorted(recorded) == sorted(there[:-1]) or set(recorded) <= set(there):
+        return "the layers of the base are in another order than when it was made"
+    for number, (was, now) in enumerate(zip(recorded, there, strict=False), 1):
+        if was != now:
+            return f"layer {number} is {now[:19]}…, and the base that the model was baked on has {was[:19]}… there: it is another base"
+    return f"the base had {len(recorded)} layers, and {len(there) - 1} lie below the model"
+
+
+def _code(root: Path, evidence: Evidence) -> Iterator[Finding]:
+    """The code layer is the source tree of the commit, byte for byte."""
+    provenance = evidence.provenance
+    if provenance.dirty:
+        yield False, "the image was made with --allow-dirty: its code is that of no commit"
+        return
+    recorded_code(root, evidence)
+    tree = commit_source_tree(root, provenance.commit)
+    if tree != provenance.tree:
+        yield (
+            False,
+            f"the source tree of {provenance.commit[:12]} is {tree[:12]}, and the provenance says {provenance.tree[:12]}",
+        )
+    members = members_in_order(code_members(root, provenance.commit), SOURCE)
+    expected = describe(tar_chunks(members, SOURCE)).digest
+    if evidence.image.diff_ids[evidence.code_layer] == expected:
+        yield (
+            True,
+            f"{len(evidence.files)} files are those of {provenance.commit[:12]}, source tree {provenance.tree[:12]}",
+        )
+        return
+    ours: dict[str, tuple[str, bool, str]] = {}
+    for member in members:
+        sha = ""
+        if member.read is not None:
+            with member.read() as file:
+                sha = hashlib.sha256(file.read(member.size)).hexdigest()
+        ours[member.path.removeprefix(f"{SOURCE}/")] = (sha, member.executable, member.target)
+    theirs = {path: (found.sha256, found.executable, found.target) for path, found in evidence.files.items()}
+    different = sorted(path for path in ours.keys() | theirs.keys() if ours.get(path) != theirs.get(path))
+    if different:
+        yield False, f"not as in the commit {provenance.commit[:12]}: {listed(different)}"
+    else:
+        yield False, "the code layer has the files of the commit, and is not the layer that Canon makes of them"
+
+
+def _model(evidence: Evidence) -> Iterator[Finding]:
+    """The model's files are those of the result, by sha256, and nothing else lies beside them."""
+    model = evidence.provenance.model
+    recorded = evidence.provenance.artifacts.get(model.artifact)
+    if recorded != {path: file.sha256 for path, file in model.files.items()}:
+        yield False, f"the provenance names other files of {model.artifact} than its result does"
+    there = dict(evidence.model)
+    for path, file in model.files.items():
+        full = f"{SOURCE}/{model.path}/{path}".rstrip("/")
+        found = there.pop(full, None)
+        if found is None:
+            yield False, f"/{full} is missing"
+        elif found.sha256 != file.sha256 or found.size != file.size:
+            yield False, f"/{full} has the sha256 {found.sha256[:12]}…, and the result recorded {file.sha256[:12]}…"
+    for path, sha256 in evidence.provenance.applied.items():
+        found = there.pop(f"{SOURCE}/{path}", None)
+        if found is None or found.sha256 != sha256:
+            yield False, f"/{SOURCE}/{path} is not the params file that was applied"
+    for path in sorted(there):
+        yield False, f"/{path} lies in the model's layer, and is no part of the model"
+    if not evidence.plain:
+        yield (
+            False,
+            "the model's layer is not what Canon makes of these files: names, order, owners, times or modes are others",
+        )
+    yield True, f"{len(model.files)} files of {model.artifact}, {model.hash[:12]}…"
+
+
+def _result(provenance: Provenance) -> Iterator[Finding]:
+    digest = provenance.recorded_result().digest
+    if digest != provenance.result:
+        yield (
+            False,
+            f"params, metrics, pins, entries and files give the result {digest[:12]}…, and it is called {provenance.result[:12]}…",
+        )
+    yield True, provenance.result[:12] + "…"
+
+
+def _configuration(root: Path, evidence: Evidence, pipeline: Pipeline | CanonError) -> Iterator[Finding]:
+    """The image is computed again from its provenance and its layers: labels, command, user, to the byte."""
+    provenance, image = evidence.provenance, evidence.image
+    base = Image(
+        image.name,
+        provenance.base.digest,
+        Manifest.model_validate(provenance.base.manifest),
+        provenance.base.config,
+    )
+    labels = evidence.base_labels
+    for name, expected in {REVISION: provenance.commit, TREE: provenance.tree}.items():
+        if labels.get(name) != expected:
+            yield False, f"the base's label {name} is {labels.get(name)!r}, and the provenance says {expected}"
+    time = recorded_code(root, evidence).commit.time
+    edits = serving_edits(known(pipeline), provenance, base, time)
+    made = compose(base, [Layer(image.manifest.layers[-1], "model")], edits)
+    if made.descriptor.digest == image.digest:
+        yield True, "labels, command and user are those that follow from provenance and declaration"
+        return
+    yield from _config_differences(dict(image.config), json_from_bytes(made.config, "the configuration"))
+    yield False, f"the manifest that follows from the provenance has the digest {made.descriptor.digest}"
+
+
+def _labels(config: Mapping[str, object]) -> dict[str, object]:
+    settings = config.get("config")
+    found = settings.get("Labels") if isinstance(settings, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _config_differences(there: dict[str, object], expected: dict[str, object]) -> Iterator[Finding]:
+    ours, theirs = _labels(expected), _labels(there)
+    for name in sorted(ours.keys() | theirs.keys()):
+        if ours.get(name) != theirs.get(name):
+            yield (
+                False,
+                f"the label {name} says {theirs.get(name)!r}, and {ours.get(name)!r} follows from the provenance",
+            )
+    one, other = expected.get("config"), there.get("config")
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name in sorted((one.keys() | other.keys()) - {"Labels"}):
+            if one.get(name) != other.get(name):
+                yield (
+                    False,
+                    f"the setting {name} is {other.get(name)!r}, and {one.get(name)!r} follows from the declaration",
+                )
+    for name in sorted((expected.keys() | there.keys()) - {"config"}):
+        if expected.get(name) != there.get(name):
+            yield False, f"`{name}` of the configuration is not what follows from the provenance"
