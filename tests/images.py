@@ -6,8 +6,9 @@ import gzip
 import hashlib
 import io
 import json
+import subprocess
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +105,43 @@ def files_of(layer: bytes) -> dict[str, tuple[str, bytes]]:
             kind = f"{member.mode:o}" if file else "->" if member.issym() else "/"
             found[member.name] = (kind, file.read() if file else member.linkname.encode())
     return found
+
+
+def forge(
+    layout: Path,
+    digest: str,
+    *,
+    layers: Callable[[list[bytes]], list[bytes]] = lambda layers: layers,
+    config: Callable[[dict[str, Any]], object] = lambda config: config,
+) -> str:
+    """Change layers or configuration of an image as somebody would who knows the format: all digests fit again. Return its new one."""
+    manifest, settings, old = read_image(layout, digest)
+    new = layers(list(old))
+    config(settings)
+    settings["rootfs"]["diff_ids"] = [f"sha256:{hashlib.sha256(layer).hexdigest()}" for layer in new]
+    manifest["config"] = add_blob(layout, json.dumps(settings).encode(), CONFIG)
+    manifest["layers"] = [add_blob(layout, layer, LAYER) for layer in new]
+    descriptor = add_blob(layout, json.dumps(manifest).encode(), MANIFEST)
+    index = json.loads((layout / "index.json").read_text())
+    write_index(layout, [*index["manifests"], descriptor])
+    return str(descriptor["digest"])
+
+
+def retarred(layer: bytes, change: Callable[[dict[str, bytes]], object], folder: Path) -> bytes:
+    """Unpack a layer by the system's tar, change its files, pack it again as a layer is packed: sorted, of nobody, of time 0."""
+    folder.mkdir()
+    subprocess.run(["tar", "-xf", "-", "-C", folder], input=layer, check=True)
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    before = dict(files)
+    change(files)
+    for path in before.keys() - files.keys():
+        (folder / path).unlink()
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        if before.get(path) != content:
+            (folder / path).write_bytes(content)
+    tops = sorted({path.split("/")[0] for path in files})
+    options = ("--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0", "--format=posix",
+               "--pax-option=delete=atime,delete=ctime")  # fmt: skip
+    done = subprocess.run(["tar", *options, "-cf", "-", "-C", folder, *tops], check=True, capture_output=True)
+    return done.stdout

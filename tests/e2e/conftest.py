@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import once
 from tests.e2e.faults import build_project
 from tests.e2e.projects import tiny_project
+from tests.e2e.served import DATE, served_project
 from tests.tracking import Store, copy_small_project, empty_store
 
 
@@ -35,3 +36,17 @@ def small(quick: None, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory)
 def team(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Store:
     """Another store than the project's own."""
     return Store(f"sqlite:///{shutil.copyfile(empty_store(tmp_path_factory), tmp_path / 'team.db')}")
+
+
+@pytest.fixture
+def served(
+    quick: None,  # noqa: ARG001  a fixture for its effect
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """The project that has trained a model, and its base beside it."""
+    monkeypatch.setenv("GIT_AUTHOR_DATE", DATE)
+    monkeypatch.setenv("GIT_COMMITTER_DATE", DATE)
+    shutil.copytree(once(tmp_path_factory, "served", served_project), tmp_path / "served", symlinks=True)
+    return tmp_path / "served/project"

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from tests.conftest import git
+from tests.e2e.faults import canon
 from tests.images import make_image
 
 DATE = "2026-01-02T03:04:05Z"
@@ -66,3 +67,9 @@ def repro(root: Path, message: str = "trained") -> None:
     subprocess.run(["dvc", "repro", "-q"], cwd=root, check=True, capture_output=True)
     git(root, "add", "--all")
     git(root, "commit", "-qm", message)
+
+
+def bake(root: Path, *arguments: str, to: str = "../made") -> str:
+    """Bake it into a layout; return the digest."""
+    said = canon(root, "image", "bake", "p", "--from", "oci:../below", "--to", f"oci:{to}", *arguments).stdout
+    return said.strip().rpartition("@")[2]

@@ -61,7 +61,10 @@ def load_trained(
         say(f"fetching what {pipeline.name} needs of the remote")
         own = [] if revision else [path, *([result_path(pipeline.name)] if pipeline.declaration.track else [])]
         fetch_data(project.root, revision, remote, own)
-    return _load(project, pipeline, code, revision)
+    try:
+        return _load(project, pipeline, code, revision)
+    except DataMissingError as error:
+        raise DataMissingError(f"{error} (the remote does not have it either: were the data pushed?)") from None
 
 
 def _load(project: Project, pipeline: Pipeline, code: Code, revision: str | None) -> Trained:
@@ -69,7 +72,7 @@ def _load(project: Project, pipeline: Pipeline, code: Code, revision: str | None
     if revision is None:
         lock = load_lock(project.root, pipeline)
         result = workspace_result(project, pipeline, lock, cache)
-        changed = changed_inputs(project.root, declared_stages(project, pipeline), result.entries)
+        changed = changed_inputs(project.root, declared_stages(project, pipeline), result.entries, folders=True)
         if changed:
             raise CanonError(f"{listed(changed)} changed since the result of {pipeline.name} was made; run `dvc repro`")
         applied: Mapping[str, bytes] = {}

@@ -117,7 +117,10 @@ def _base(evidence: Evidence, pipeline: Pipeline | CanonError) -> Iterator[Findi
     recorded = [str(layer.get("digest")) for layer in base.manifest.get("layers") or ()]
     there = [layer.digest for layer in image.manifest.layers]
     if there[:-1] != recorded:
-        yield False, _difference(recorded, there)
+        rootfs = base.config.get("rootfs")
+        same = isinstance(rootfs, dict) and rootfs.get("diff_ids") == list(image.diff_ids[:-1])
+        squeezed = "the layers were compressed on the way, which gives another image: copy with `skopeo copy --preserve-digests`"
+        yield False, squeezed if same else _difference(recorded, there)
         return
     labels = _labels(base.config)
     below = str(labels.get(BASE_DIGEST))
