@@ -30,7 +30,7 @@ from canon.image.descriptors import (
 )
 from canon.image.layers import CHUNK, describe
 from canon.image.stores import Chunks, Progress, Source, check_blob, no_progress
-from canon.model.errors import CanonError
+from canon.model.errors import CanonError, ImageMissingError
 from canon.output.files import write_bytes
 
 VERSION = {"imageLayoutVersion": "1.0.0"}
@@ -80,7 +80,7 @@ class Layout:
         path = self.path(reference) if re.fullmatch(DIGEST, reference) else None
         if path and path.is_file() and path.stat().st_size <= MAX_MANIFEST:  # one of an index's
             return Descriptor(media_type="", digest=reference, size=path.stat().st_size)
-        raise CanonError(f"the layout {self.folder} holds no image {reference}")
+        raise ImageMissingError(f"the layout {self.folder} holds no image {reference}")
 
     def path(self, digest: str) -> Path:
         """Where a blob lies."""

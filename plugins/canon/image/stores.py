@@ -25,7 +25,7 @@ class Source(Protocol):
     """As a reference names it, without digest and tag."""
 
     def find(self, reference: str | None) -> Descriptor:
-        """The manifest of a digest or a tag; without one, the only one. Raises CanonError."""
+        """The manifest of a digest or a tag; without one, the only one. Raises CanonError, and ImageMissingError when it is not there."""
 
     def manifest(self, descriptor: Descriptor) -> tuple[bytes, Manifest | Index]:
         """The bytes of a manifest, and what they say. Raises CanonError."""

@@ -5,6 +5,7 @@
     CanonError                  a problem in the user's project: exit code 1
     ├── ProblemsError           several at once, each with file, line and path
     ├── DataMissingError        what DVC keeps by its hash is not on this machine
+    ├── ImageMissingError       a layout or a registry has no manifest of that name
     ├── SourceChangedError      a source of data is not what was pinned
     ├── StoreUnavailableError   the tracking server does not answer, or refuses
     │   └── StoreRefusedError   it takes others, but not this one
@@ -39,6 +40,10 @@ class UsageError(CanonError):
 
 class DataMissingError(CanonError):
     """What DVC keeps by its hash is not on this machine; a remote may have it."""
+
+
+class ImageMissingError(CanonError):
+    """A layout or a registry has no manifest of that tag or digest; it answered, and another one may be there."""
 
 
 class SourceChangedError(CanonError):
