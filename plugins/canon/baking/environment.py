@@ -11,19 +11,18 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from io import BytesIO, StringIO
 from pathlib import Path
 
 from canon.baking.cache import BuildCache
 from canon.baking.interpreter import Interpreter
+from canon.baking.reuse import cached_layer
 from canon.git import clean_urls
-from canon.image.append import append_layer
-from canon.image.descriptors import EMPTY, MANIFEST, Descriptor, Manifest, format_json
 from canon.image.images import Layer
 from canon.image.layers import Member
-from canon.image.layout import Layout
 from canon.image.stores import Progress, Store, no_progress
 from canon.image.trees import members_of_folder
 from canon.model.canonical import sha256_of
@@ -32,8 +31,6 @@ from canon.model.errors import CanonError
 KIND = "environment"
 FORMAT = 1
 """Counted up when the same lock file gives another layer."""
-ARTIFACT = "application/vnd.canon.environment.v1"
-"""Kind of a manifest that names an environment layer, and its annotation with the layer's key."""
 ENVIRONMENT = "opt/canon/env"
 """Where the environment lies in an image: packages at the top, their commands in `bin`."""
 PLATFORMS = {
@@ -57,54 +54,19 @@ def environment_layer(
     scratch: Path,
     progress: Progress = no_progress,
 ) -> Layer:
-    """The layer with a lock file's packages: from the cache of this machine, or from the store where it is known; else made.
+    """The layer with a lock file's packages, made where it is not known. Raises CanonError with uv's own words."""
+    key = environment_key(requirements, interpreter, platform, ENVIRONMENT)
 
-    A registry is believed for what it has under the layer's own tag, as for all that it holds: `canon image verify --rebuild`
-    installs anew and compares. Raises CanonError with uv's own words.
-    """
-    key = sha256_of([FORMAT, hashlib.sha256(requirements).hexdigest(), platform, interpreter.version, interpreter.path])
-    known = cache.recall(KIND, key) or _published(store, key)
-    descriptor = Descriptor.model_validate(known) if known else None
-    if descriptor is None or not (cache.layers.has(descriptor) or (store is not None and store.has(descriptor))):
-        members = environment_members(requirements, interpreter, platform, scratch)
-        descriptor = append_layer(cache.layers, members, ENVIRONMENT, KIND, progress).descriptor
-        cache.tidy()
-    cache.keep(KIND, key, descriptor.document())
-    if store is not None and not store.has(descriptor):
-        store.copy(cache.layers, descriptor, progress)
-        _publish(store, key, descriptor)
-    return Layer(descriptor, KIND)
+    def make() -> Iterable[Member]:
+        return environment_members(requirements, interpreter, platform, scratch)
+
+    return cached_layer(store, cache, key, ENVIRONMENT, make, KIND, progress)
 
 
-def _tag(key: str) -> str:
-    return f"{KIND}-{key[:16]}"
-
-
-def _published(store: Store | None, key: str) -> object:
-    if store is None or isinstance(store, Layout):
-        return None
-    try:
-        manifest = store.manifest(store.find(_tag(key)))[1]
-    except CanonError:  # not there
-        return None
-    right = isinstance(manifest, Manifest) and manifest.annotations.get(ARTIFACT) == key and len(manifest.layers) == 1
-    return manifest.layers[0].document() if right and isinstance(manifest, Manifest) else None
-
-
-def _publish(store: Store, key: str, descriptor: Descriptor) -> None:
-    """Let the registry know the layer by its key, for machines that have not made it."""
-    if isinstance(store, Layout):
-        return
-    config = store.write_blob(b"{}", EMPTY)
-    document = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "artifactType": ARTIFACT,
-        "config": config.document(),
-        "layers": [descriptor.document()],
-        "annotations": {ARTIFACT: key},
-    }
-    store.add(format_json(document), _tag(key))
+def environment_key(requirements: bytes, interpreter: Interpreter, platform: str, top: str) -> str:
+    """What an environment layer follows from, as one hash."""
+    locked = hashlib.sha256(requirements).hexdigest()
+    return sha256_of([FORMAT, locked, platform, interpreter.version, interpreter.path, top])
 
 
 def environment_members(requirements: bytes, interpreter: Interpreter, platform: str, into: Path) -> list[Member]:
@@ -122,6 +84,13 @@ def environment_members(requirements: bytes, interpreter: Interpreter, platform:
             "--target", str(target), "-r", lock.name,
         )  # fmt: skip
     return list(_members(target, interpreter))
+
+
+def relocated(members: Iterable[Member], top: str, packages: str) -> Iterator[Member]:
+    """The members of an environment elsewhere: commands in `bin` below ``top``, packages in a folder of their own."""
+    for member in members:
+        path = member.path.removeprefix(f"{ENVIRONMENT}/")
+        yield replace(member, path=f"{top}/{path}" if path.startswith("bin/") else f"{packages}/{path}")
 
 
 def _platform(platform: str) -> str:

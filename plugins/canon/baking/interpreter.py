@@ -36,6 +36,13 @@ def find_interpreter(source: Source, image: Image) -> Interpreter | None:
     return None
 
 
+def find_program(source: Source, image: Image, name: str) -> str | None:
+    """Where an image finds a program by its PATH: an absolute path; None where it does not."""
+    paths = final_paths(source, image)
+    folders = variables(image).get("PATH", DEFAULT_PATH).split(":")
+    return next(filter(None, (_resolve(paths, posixpath.join("/", folder, name)) for folder in folders)), None)
+
+
 def _resolve(paths: Mapping[str, str], path: str) -> str | None:
     """Follow links, those of folders too; return the absolute path of what is there in the end, None where nothing is."""
     for _ in range(MAX_LINKS):

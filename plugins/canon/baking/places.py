@@ -34,6 +34,11 @@ def image_below(
     text = origin or declared
     if text is None:
         raise CanonError(f"{pipeline.file} declares no `environment.image`; add it, by digest, or say --from oci:DIR")
+    return image_at(text, platform, plain_http=plain_http)
+
+
+def image_at(text: str, platform: str, *, plain_http: bool = False) -> tuple[Source, Image]:
+    """An image to build on, by its digest. Raises UsageError for one that only a tag names, CanonError where it is not there."""
     reference = parse_reference(text)
     if reference.folder is None and reference.digest is None:
         raise UsageError(f"{text} has no digest, and what a tag points to changes; write {text}@sha256:…")
@@ -41,7 +46,7 @@ def image_below(
     return store, load_image(store, store.name, reference.digest, platform)
 
 
-def image_target(project: Project, pipeline: Pipeline, to: str | None, profile: str, *, push: bool) -> Reference:
+def image_target(project: Project, name: str, to: str | None, profile: str, *, push: bool) -> Reference:
     """Where an image is put: ``to``, with ``push`` the profile's registry, else a layout of this checkout. Raises UsageError, CanonError."""
     if push and to:
         raise UsageError("--push takes the registry of the profile; --to names another place: say one of them")
@@ -52,7 +57,7 @@ def image_target(project: Project, pipeline: Pipeline, to: str | None, profile: 
                 f'the profile `{profile}` has no registry; add `registry = "HOST/NAMESPACE"` to [tool.canon.profiles.{profile}],'
                 " or say --to HOST/REPOSITORY"
             )
-        return parse_reference(f"{declared.rstrip('/')}/{pipeline.name}")
+        return parse_reference(f"{declared.rstrip('/')}/{name}")
     if to:
         reference = parse_reference(to)
         if reference.digest is not None:

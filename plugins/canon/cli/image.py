@@ -94,7 +94,7 @@ def _open(  # the options of both commands
     pipeline = project.pipeline(name)
     chosen = profile or project.settings.default_profile
     check_profile(project, chosen)
-    place = image_target(project, pipeline, to, chosen, push=push)
+    place = image_target(project, name, to, chosen, push=push)
     target = open_store(place, plain_http=plain_http)
     with open_code(project.root, allow_dirty=allow_dirty) as code:
         source, below = image_below(pipeline, origin, platform, plain_http=plain_http)
@@ -174,6 +174,41 @@ def bake(
         base=below.image.digest, revision=known.commit, tree=known.tree, dirty=known.dirty,
         result=known.result, data_hash=known.data_hash, model=known.model.hash, tag=baked.tag,
     )  # fmt: skip
+
+
+@image_app.command()
+def tools(
+    origin: Annotated[
+        str,
+        typer.Option(
+            "--from", help="An image with Python and git: oci:DIR or HOST/REPOSITORY@sha256:…", show_default=False
+        ),
+    ],
+    to: ToOption = None,
+    push: PushOption = False,
+    profile: ProfileOption = None,
+    platform: PlatformOption = "linux/amd64",
+    dry_run: DryRunOption = False,
+    plain_http: PlainOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Put this version of Canon, with its own locked environment, on an image with Python and git: what pods run beside the stages."""
+    from canon.baking.places import image_at, image_target, open_store
+    from canon.baking.tools import make_tools
+    from canon.workspaces.profiles import check_profile
+
+    project = load_project(find_root(Path.cwd()))
+    chosen = profile or project.settings.default_profile
+    check_profile(project, chosen)
+    target = open_store(image_target(project, "canon", to, chosen, push=push), plain_http=plain_http)
+    source, below = image_at(origin, platform, plain_http=plain_http)
+    transfer = Transfer("image", quiet=json_)
+    transfer.start(None, None)
+    try:
+        made = make_tools(source, below, target, write=not dry_run, progress=transfer.advance)
+    finally:
+        transfer.done()
+    _report(target, made.image.digest, made.layers, dry_run=dry_run, json_=json_, version=made.version)
 
 
 ImageArgument = Annotated[
