@@ -58,7 +58,8 @@ finish() ( # finish TREE: write what the packages' own scripts would have writte
         chroot . /bin/busybox --install -s /bin
         echo root:x:0:0:root:/root:/bin/sh > etc/passwd
     fi
-    # What differs between machines (names, mirrors), what a container gets from whoever starts it (devices), and what nobody reads (manuals, translations, lists of packages).
+    # What differs between machines (names, mirrors), what a container gets from whoever starts it (devices), and what
+    # nobody reads (manuals, translations, lists of packages).
     rm -rf dev etc/apt etc/dpkg etc/fstab etc/hostname etc/resolv.conf var/cache var/lib/apt var/lib/dpkg var/log
     cd usr/share
     rm -rf bash-completion doc gcc gdb info lintian locale man perl5

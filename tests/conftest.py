@@ -11,6 +11,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,12 +23,15 @@ import pytest
 from filelock import FileLock
 
 from tests import preloaded
+from tests.containers import Containers, choose_engine
 
 # A deadline is a measurement of the machine.
 hypothesis.settings.register_profile("canon", deadline=None)
 hypothesis.settings.load_profile("canon")
 
 ROOT = Path(__file__).resolve().parent.parent
+NO_BASE = 3
+"""Exit status of scripts/base.sh where no base can be made."""
 BIN = Path(os.environ.get("VIRTUAL_ENV", ROOT / ".venv")) / "bin"
 
 
@@ -102,6 +106,57 @@ def repository(tmp_path: Path) -> Path:
     git(folder, "add", ".")
     git(folder, "commit", "-qm", "first")
     return folder
+
+
+@dataclass(frozen=True)
+class Base:
+    """An image to build on: the layout that holds it alone, and its digest. Tests copy it and leave it as it is."""
+
+    layout: Path
+    digest: str
+
+
+def made_base(factory: pytest.TempPathFactory, kind: str) -> Base:
+    """Make a base by scripts/base.sh, once for all workers; skip where none can be made."""
+
+    def make(folder: Path) -> None:
+        done = subprocess.run(
+            ("sh", ROOT / "scripts/base.sh", kind, folder / "layout"), capture_output=True, text=True, check=False, timeout=200
+        )  # fmt: skip
+        if done.returncode not in {0, NO_BASE}:
+            raise RuntimeError(f"scripts/base.sh {kind} gave {done.returncode}\n{done.stderr}")
+        (folder / "said").write_text(done.stdout or done.stderr)
+
+    folder = once(factory, f"base-{kind}", make)
+    said = (folder / "said").read_text().strip()
+    if not (folder / "layout").exists():
+        pytest.skip(said)
+    return Base(folder / "layout", said)
+
+
+@pytest.fixture(scope="session")
+def python_base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    """A small image with Python 3.11."""
+    return made_base(tmp_path_factory, "python")
+
+
+@pytest.fixture(scope="session")
+def busybox_base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    """A tiny image without Python: busybox and its links."""
+    return made_base(tmp_path_factory, "busybox")
+
+
+@pytest.fixture(scope="session")
+def containers(busybox_base: Base) -> Iterator[Containers]:
+    """What runs images; skips where neither podman nor a chroot can."""
+    # Not in pytest's own folder: where the path is longer than some 50 bytes, podman 4.3 waits 20 s at each container's end.
+    with tempfile.TemporaryDirectory(prefix="canon-", ignore_cleanup_errors=True) as name:
+        engine, why = choose_engine(Path(name), busybox_base.layout, busybox_base.digest)
+        if engine is None:
+            pytest.skip(f"no container can be run here\n{why}")
+        started = Containers(engine, Path(name))
+        yield started
+        started.close()
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
