@@ -5,22 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from canon.image.images import Image, load_image
-from canon.image.layout import Layout
+from canon.image.opening import open_store
 from canon.image.references import Reference, parse_reference
-from canon.image.stores import Source, Store
+from canon.image.stores import Source
 from canon.model.errors import CanonError, UsageError
 from canon.model.project import Pipeline, Project
 
 LOCAL = ".dvc/tmp/canon/images"
 """The layout that images are put into where nothing else is said; DVC keeps Git away from it."""
-
-
-def open_store(reference: Reference, *, plain_http: bool = False) -> Store:
-    """The store that a reference names."""
-    del plain_http
-    if reference.folder is None:
-        raise UsageError(f"{reference} is no layout")
-    return Layout(reference.folder)
 
 
 def image_below(

@@ -87,7 +87,8 @@ def _open(  # the options of both commands
     quiet: bool,
 ) -> Iterator[Build]:
     from canon.baking.base import open_code
-    from canon.baking.places import image_below, image_target, open_store
+    from canon.baking.places import image_below, image_target
+    from canon.image.opening import open_store
     from canon.workspaces.profiles import check_profile
 
     project = load_project(find_root(Path.cwd()))
@@ -193,8 +194,9 @@ def tools(
     json_: JsonOption = False,
 ) -> None:
     """Put this version of Canon, with its own locked environment, on an image with Python and git: what pods run beside the stages."""
-    from canon.baking.places import image_at, image_target, open_store
+    from canon.baking.places import image_at, image_target
     from canon.baking.tools import make_tools
+    from canon.image.opening import open_store
     from canon.workspaces.profiles import check_profile
 
     project = load_project(find_root(Path.cwd()))
@@ -218,8 +220,8 @@ ImageArgument = Annotated[
 
 
 def _load(text: str, platform: str, *, plain_http: bool) -> tuple[Source, Image]:
-    from canon.baking.places import open_store
     from canon.image.images import load_image
+    from canon.image.opening import open_store
     from canon.image.references import parse_reference
 
     reference = parse_reference(text)
