@@ -44,6 +44,7 @@ class Baked:
     """A serving image that was made, and what is in it."""
 
     image: Image
+    descriptor: Descriptor
     provenance: Provenance
     tag: str
     layers: tuple[tuple[Descriptor, str], ...]
@@ -88,7 +89,7 @@ def bake_model(
         layer = append_layer(store, members, TOP, MODEL_LAYER, progress)
         made = append_layers(store, target, base.image, [layer], edits, tag, progress)
     says = (*base.layers, *origins(base.image, [layer], made)[-1:])
-    return Baked(image_of(made, target.name), provenance, tag, says)
+    return Baked(image_of(made, target.name), made.descriptor, provenance, tag, says)
 
 
 def baked_base(image: Image) -> BakedBase:

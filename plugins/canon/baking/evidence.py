@@ -59,9 +59,7 @@ class Evidence:
     @property
     def base_labels(self) -> dict[str, str]:
         """The labels of the base."""
-        settings = self.provenance.base.config.get("config")
-        labels = settings.get("Labels") if isinstance(settings, dict) else None
-        return {str(name): str(value) for name, value in labels.items()} if isinstance(labels, dict) else {}
+        return self.provenance.base.labels
 
 
 def load_provenance(source: Source, image: Image) -> Provenance:

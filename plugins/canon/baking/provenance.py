@@ -61,6 +61,13 @@ class BakedBase(_Part):
         """Digest of its manifest."""
         return digest_of(format_json(self.manifest))
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        settings = self.config.get("config")
+        labels = settings.get("Labels") if isinstance(settings, dict) else None
+        return {str(name): str(value) for name, value in labels.items()} if isinstance(labels, dict) else {}
+
 
 class Provenance(_Part):
     """Where everything in an image came from.

@@ -39,11 +39,18 @@ class Check:
 
 
 def verify_image(
-    root: Path, source: Source, image: Image, *, below: tuple[Source, Image] | None = None, rebuild: bool = False
+    root: Path,
+    source: Source,
+    image: Image,
+    *,
+    below: tuple[Source, Image] | None = None,
+    rebuild: bool = False,
+    key: Path | None = None,
 ) -> Iterator[Check]:
     """Yield every line of the proof; one that is not ``ok`` says what does not match. ``root`` is the checkout whose Git knows the code.
 
-    ``below``: the image that the base was built on, to be held against it; ``rebuild``: the environment is installed anew. Raises CanonError for an image that has no provenance to look at.
+    ``below``: the image that the base was built on, to be held against it; ``rebuild``: the environment is installed anew;
+    ``key``: a public one that must have signed the image. Raises CanonError for an image that has no provenance to look at.
     """
     provenance = load_provenance(source, image)
     with tempfile.TemporaryDirectory(prefix="canon-verify-") as scratch:
@@ -64,6 +71,12 @@ def verify_image(
             ("labels", lambda: _configuration(root, evidence, pipeline)),
             ("git", lambda: git_findings(root, provenance)),
         ]
+        if key is not None:
+            from canon.baking.beside import signature_findings  # cryptography takes a while to import
+            from canon.image.keys import load_public_key
+
+            public = load_public_key(key)
+            lines.append(("signature", lambda: signature_findings(source, image, provenance, public)))
         for name, look in lines:
             yield _check(name, look)
 

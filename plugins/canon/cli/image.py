@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,14 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from canon.cli.complete import complete_pipeline
-from canon.cli.console import Transfer, put, put_json, put_table, say
-from canon.model.errors import CanonError
+from canon.cli.console import Transfer, put, put_json, say
+from canon.cli.proof import JsonOption, PlainOption, PlatformOption, inspect, verify
 from canon.model.project import Pipeline, Project, find_root, load_project
 
 if TYPE_CHECKING:
     from canon.baking.base import Base, Code
     from canon.image.descriptors import Descriptor
     from canon.image.images import Image
+    from canon.image.keys import PrivateKey
     from canon.image.stores import Source, Store
 
 image_app = typer.Typer(help="Make images of code, environment and model, without a daemon.", no_args_is_help=True)
@@ -39,13 +41,8 @@ PushOption = Annotated[bool, typer.Option("--push", help="Push to the registry o
 ProfileOption = Annotated[
     str | None, typer.Option(help="The profile whose registry and remote are used.", show_default=False)
 ]
-PlatformOption = Annotated[str, typer.Option(help="Which image of one for several platforms.")]
 DirtyOption = Annotated[bool, typer.Option("--allow-dirty", help="Take changes that no commit has; marks the image.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what the image would be, write nothing.")]
-PlainOption = Annotated[
-    bool, typer.Option("--plain-http", help="Speak to a registry without TLS; on loopback it is done anyway.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
 
 @dataclass(frozen=True)
@@ -146,6 +143,14 @@ def bake(
             help="Commit or experiment whose result is baked; by default that of the workspace.", show_default=False
         ),
     ] = None,
+    sbom: Annotated[bool, typer.Option("--sbom", help="Attach a bill of materials (CycloneDX).")] = False,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            help="Sign image, origin and bill of materials with this private key (PEM); password in COSIGN_PASSWORD.",
+            show_default=False,
+        ),
+    ] = None,
     allow_dirty: DirtyOption = False,
     dry_run: DryRunOption = False,
     plain_http: PlainOption = False,
@@ -161,6 +166,7 @@ def bake(
         push=push, allow_dirty=allow_dirty, dry_run=dry_run, plain_http=plain_http, quiet=json_,
     ) as build:  # fmt: skip
         project, pipeline = build.project, build.pipeline
+        private = _private_key(key)
         commit = resolve_revision(project.root, rev) if rev else None
         remote = project.settings.profiles[build.profile].remote
         trained = load_trained(project, pipeline, build.code, commit, remote, say)
@@ -169,6 +175,13 @@ def bake(
             pipeline, build.code, below, trained, build.target, project.root,
             write=not dry_run, progress=build.transfer.advance,
         )  # fmt: skip
+        if (sbom or key) and not dry_run:
+            from canon.baking.beside import attach_all
+            from canon.git import clean_url
+
+            git = project.settings.git
+            url = clean_url(git.url) if git else None
+            attach_all(build.target, baked.image, baked.descriptor, baked.provenance, url, private)
     known = baked.provenance
     _report(
         build.target, baked.image.digest, baked.layers, dry_run=dry_run, json_=json_,
@@ -213,86 +226,12 @@ def tools(
     _report(target, made.image.digest, made.layers, dry_run=dry_run, json_=json_, version=made.version)
 
 
-ImageArgument = Annotated[
-    str,
-    typer.Argument(metavar="REF", help="oci:DIR, oci:DIR@sha256:…, HOST/REPOSITORY:TAG or HOST/REPOSITORY@sha256:…"),
-]
+def _private_key(path: Path | None) -> PrivateKey | None:
+    if path is None:
+        return None
+    from canon.image.keys import load_private_key
 
-
-def _load(text: str, platform: str, *, plain_http: bool) -> tuple[Source, Image]:
-    from canon.image.images import load_image
-    from canon.image.opening import open_store
-    from canon.image.references import parse_reference
-
-    reference = parse_reference(text)
-    store = open_store(reference, plain_http=plain_http)
-    return store, load_image(store, store.name, reference.digest or reference.tag, platform)
-
-
-@image_app.command()
-def verify(
-    ref: ImageArgument,
-    origin: Annotated[
-        str | None,
-        typer.Option(
-            "--from", help="The image that the base was built on, to prove its layers, too.", show_default=False
-        ),
-    ] = None,
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Install the environment anew, and compare; needs the package index.")
-    ] = False,
-    platform: PlatformOption = "linux/amd64",
-    plain_http: PlainOption = False,
-    json_: JsonOption = False,
-) -> None:
-    """Prove from the image, the pins and Git which code, environment, data and parameters made its model."""
-    from canon.baking.verify import verify_image
-
-    root = find_root(Path.cwd())
-    source, image = _load(ref, platform, plain_http=plain_http)
-    below = _load(origin, platform, plain_http=plain_http) if origin else None
-    checks = []
-    for check in verify_image(root, source, image, below=below, rebuild=rebuild):
-        checks.append(check)
-        if not json_:
-            put(f"{check.status:<12}{check.name:<12}{check.detail}")
-    failed = [check.name for check in checks if check.ok is False]
-    if json_:
-        put_json(
-            {
-                "reference": f"{source.name}@{image.digest}",
-                "digest": image.digest,
-                "verified": not failed,
-                "checks": [{"name": each.name, "status": each.status, "detail": each.detail} for each in checks],
-            }
-        )
-    if failed:
-        raise CanonError(f"{source.name}@{image.digest} is not what it says: {', '.join(failed)}")
-
-
-@image_app.command()
-def inspect(
-    ref: ImageArgument,
-    platform: PlatformOption = "linux/amd64",
-    plain_http: PlainOption = False,
-    json_: JsonOption = False,
-) -> None:
-    """Say what is in an image: layers with size and origin, commit, data hash, model. `verify` proves it."""
-    from canon.baking.inspect import inspect_image
-
-    found = inspect_image(*_load(ref, platform, plain_http=plain_http))
-    if json_:
-        put_json(found.document())
-        return
-    facts = {"digest": found.digest, "platform": found.platform, "created": found.created, **found.facts}
-    put_table(("what", ""), facts.items())
-    put("")
-    put_table(("layer", "bytes", "from"), ((layer.digest, layer.size, layer.origin) for layer in found.layers))
-    if found.files:
-        put("")
-        put_table(
-            ("model", "bytes", "sha256"), ((path, file["size"], file["sha256"]) for path, file in found.files.items())
-        )
+    return load_private_key(path, os.environ)
 
 
 def _report(
@@ -312,4 +251,6 @@ def _report(
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    image_app.command()(verify)
+    image_app.command()(inspect)
     app.add_typer(image_app, name="image")
