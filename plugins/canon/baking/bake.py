@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from canon.baking.base import Base, Code
+from canon.baking.cache import open_cache
 from canon.baking.code import TOP
 from canon.baking.labels import (
     BASE_DIGEST,
@@ -29,7 +30,7 @@ from canon.baking.serving import health_path, serving_command
 from canon.baking.trained import Trained
 from canon.image.append import append_layer, append_layers, origins, whole
 from canon.image.descriptors import Descriptor, format_json
-from canon.image.images import Edits, Image, image_of
+from canon.image.images import Edits, Image, Layer, image_of
 from canon.image.stores import Progress, Store, no_progress
 from canon.model.errors import CanonError
 from canon.model.project import Pipeline
@@ -37,6 +38,8 @@ from canon.model.project import Pipeline
 USER = "65532:65532"
 """Neither root nor anybody who is known: the number that distroless images gave to `nonroot`."""
 MODEL_LAYER = "model"
+FORMAT = 1
+"""Counted up when the same files give another layer."""
 
 
 @dataclass(frozen=True)
@@ -76,20 +79,45 @@ def bake_model(
         model=model,
         base=baked_base(base.image),
     )
-    members = serving_members(
-        model_members(model, trained.files, root, trained.cache),
-        trained.applied.items(),
-        format_provenance(provenance),
-        PROVENANCE,
-    )
+    written = format_provenance(provenance)
     tag = f"{code.tree[:12]}-{result.digest[:12]}"
     store = target if write else None
     edits = serving_edits(pipeline, provenance, base.image, code.commit.time)
     with whole(target):
-        layer = append_layer(store, members, TOP, MODEL_LAYER, progress)
+        layer = _known_layer(store, written) or _keep(
+            written,
+            append_layer(
+                store,
+                serving_members(
+                    model_members(model, trained.files, root, trained.cache),
+                    trained.applied.items(),
+                    written,
+                    PROVENANCE,
+                ),
+                TOP,
+                MODEL_LAYER,
+                progress,
+            ),
+        )
         made = append_layers(store, target, base.image, [layer], edits, tag, progress)
     says = (*base.layers, *origins(base.image, [layer], made)[-1:])
     return Baked(image_of(made, target.name), made.descriptor, provenance, tag, says)
+
+
+def _known_layer(store: Store | None, provenance: bytes) -> Layer | None:
+    """The model's layer where it was made here before and the store has it: the provenance says the sha256 of all that is in it."""
+    known = open_cache().recall(MODEL_LAYER, _layer_key(provenance))
+    descriptor = Descriptor.model_validate(known) if known else None
+    return Layer(descriptor, MODEL_LAYER) if descriptor and store is not None and store.has(descriptor) else None
+
+
+def _keep(provenance: bytes, layer: Layer) -> Layer:
+    open_cache().keep(MODEL_LAYER, _layer_key(provenance), layer.descriptor.document())
+    return layer
+
+
+def _layer_key(provenance: bytes) -> str:
+    return sha256(b"%d\n" % FORMAT + provenance).hexdigest()
 
 
 def baked_base(image: Image) -> BakedBase:

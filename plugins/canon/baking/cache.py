@@ -46,8 +46,8 @@ class BuildCache:
                 blob.unlink(missing_ok=True)
 
 
-def open_cache(fallback: Path) -> BuildCache:
-    """The cache in the user's folder (`XDG_CACHE_HOME`); in ``fallback`` where that cannot be written."""
+def open_cache(fallback: Path | None = None) -> BuildCache:
+    """The cache in the user's folder (`XDG_CACHE_HOME`); in ``fallback`` where that cannot be written, if one is given."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")  # noqa: PTH111, PTH118
     folder = Path(home) / "canon" / "images"
     try:
@@ -55,4 +55,4 @@ def open_cache(fallback: Path) -> BuildCache:
         writable = os.access(folder, os.W_OK | os.X_OK)
     except OSError:
         writable = False
-    return BuildCache(folder if writable and folder.is_absolute() else fallback)
+    return BuildCache(folder if fallback is None or (writable and folder.is_absolute()) else fallback)

@@ -74,6 +74,11 @@ class Transfer:
         self._bar: Any = None
         self._task: Any = None
 
+    @property
+    def moved(self) -> int:
+        """Bytes so far."""
+        return self._done
+
     def start(self, total: int | None, files: int | None) -> None:
         """Begin: ``total`` bytes and number of files, None where unknown."""
         del files

@@ -125,7 +125,7 @@ def base(
         made = build.base()
     _report(
         build.target, made.image.digest, made.layers, dry_run=dry_run, json_=json_,
-        revision=made.commit, tree=made.tree, dirty=made.dirty,
+        revision=made.commit, tree=made.tree, dirty=made.dirty, written=build.transfer.moved,
     )  # fmt: skip
 
 
@@ -186,7 +186,7 @@ def bake(
     _report(
         build.target, baked.image.digest, baked.layers, dry_run=dry_run, json_=json_,
         base=below.image.digest, revision=known.commit, tree=known.tree, dirty=known.dirty,
-        result=known.result, data_hash=known.data_hash, model=known.model.hash, tag=baked.tag,
+        result=known.result, data_hash=known.data_hash, model=known.model.hash, tag=baked.tag, written=build.transfer.moved,
     )  # fmt: skip
 
 
@@ -223,7 +223,15 @@ def tools(
         made = make_tools(source, below, target, write=not dry_run, progress=transfer.advance)
     finally:
         transfer.done()
-    _report(target, made.image.digest, made.layers, dry_run=dry_run, json_=json_, version=made.version)
+    _report(
+        target,
+        made.image.digest,
+        made.layers,
+        dry_run=dry_run,
+        json_=json_,
+        version=made.version,
+        written=transfer.moved,
+    )
 
 
 def _private_key(path: Path | None) -> PrivateKey | None:

@@ -30,6 +30,8 @@ def cache_folder(root: Path) -> Path:
 
 def cache_root(root: Path) -> Path:
     """What DVC's setting `cache.dir` means for the checkout at ``root``: objects lie in it, and the run-cache. Raises CanonError."""
+    if not _has_cache_settings(root):
+        return root / ".dvc" / "cache"
     try:
         with open_repository(root) as repo:
             return Path(repo.cache.local_cache_dir)
@@ -37,6 +39,20 @@ def cache_root(root: Path) -> Path:
         raise CanonError(
             f"DVC cannot open its own state for {root} ({error}); is the disk full, or read-only?"
         ) from None
+
+
+def _has_cache_settings(root: Path) -> bool:
+    """Tell whether DVC has to be asked where its cache is, for which it loads for half a second; where no settings speak of it, it is known."""
+    from dvc.dirs import global_config_dir, system_config_dir
+
+    own = root / ".dvc"
+    if not (own / "config").is_file():  # DVC says what is wrong then
+        return True
+    others = (own / "config.local", Path(global_config_dir()) / "config", Path(system_config_dir()) / "config")
+    try:
+        return any(b"cache" in file.read_bytes() for file in (own / "config", *others) if file.exists())
+    except OSError:
+        return True
 
 
 def object_path(cache: Path, md5: str) -> Path:

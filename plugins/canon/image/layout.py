@@ -30,6 +30,7 @@ from canon.image.descriptors import (
 )
 from canon.image.layers import CHUNK, describe
 from canon.image.stores import Chunks, Progress, Source, check_blob, no_progress
+from canon.image.writer import Writer
 from canon.model.errors import CanonError, ImageMissingError
 from canon.output.files import write_bytes
 
@@ -134,9 +135,9 @@ class Layout:
             self._make(folder)
             handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
             temporary = Path(name)
-            with os.fdopen(handle, "wb") as file:
+            with os.fdopen(handle, "wb") as file, Writer(file) as out:
                 for chunk in chunks:
-                    file.write(chunk)
+                    out.write(chunk)
                     found.update(chunk)
                     size += len(chunk)
                     progress(len(chunk))

@@ -192,15 +192,25 @@ class Repository:
     def add(self, content: bytes, tag: str | None = None) -> Descriptor:
         """Send a manifest, whose blobs are all there, and let a tag point to it. Raises CanonError."""
         descriptor = describe_manifest(content, f"a manifest for {self.name}")
+        manifest = manifest_from_bytes(content, self.name)
+        subject = manifest.subject if isinstance(manifest, Manifest) else None
         self._wire.login.want(self.repository, "pull,push")
+        if subject is None and self._points(tag or descriptor.digest, descriptor.digest):
+            return descriptor
         response = self._put_manifest(descriptor.digest, content, descriptor.media_type)
         if tag is not None:
             self._put_manifest(tag, content, descriptor.media_type)
-        manifest = manifest_from_bytes(content, self.name)
-        subject = manifest.subject if isinstance(manifest, Manifest) else None
         if subject is not None and "OCI-Subject" not in response.headers:
             self._list_referrer(subject.digest, descriptor)
         return descriptor
+
+    def _points(self, reference: str, digest: str) -> bool:
+        """Tell whether a tag or a digest is there, and names that manifest."""
+        try:
+            response = self._wire.request("head", f"manifests/{quote(reference)}", headers=ACCEPT)
+        except ImageMissingError:
+            return False
+        return response.headers.get("Docker-Content-Digest") == digest
 
     def _put_manifest(self, reference: str, content: bytes, media_type: str) -> requests.Response:
         headers = {"Content-Type": media_type}
