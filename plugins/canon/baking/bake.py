@@ -26,7 +26,7 @@ from canon.baking.labels import (
 )
 from canon.baking.model import describe_model, model_members, serving_members
 from canon.baking.provenance import PROVENANCE, BakedBase, Provenance, build_provenance, format_provenance
-from canon.baking.serving import health_path, serving_command
+from canon.baking.serving import check_servable, health_path, served, serving_command
 from canon.baking.trained import Trained
 from canon.image.append import append_layer, append_layers, origins, whole
 from canon.image.descriptors import Descriptor, format_json
@@ -69,6 +69,7 @@ def bake_model(
     Raises CanonError for a model whose files are not those of the result, and for whatever a layer cannot hold.
     """
     result = trained.result
+    check_servable(pipeline, {file.relpath for file in trained.files})
     model = describe_model(trained.artifact, trained.path, trained.files, dict(result.artifacts[trained.artifact]))
     provenance = build_provenance(
         result,
@@ -137,9 +138,7 @@ def baked_base(image: Image) -> BakedBase:
 
 def serving_edits(pipeline: Pipeline, provenance: Provenance, base: Image, time: int) -> Edits:
     """What changes in the configuration of the base: how the service starts, who runs it, and labels."""
-    serving = pipeline.declaration.serving
-    if serving is None:
-        raise CanonError(f"{pipeline.file} does not say what serves the model")
+    serving, _ = served(pipeline)
     command, variables = serving_command(pipeline)
     labels: dict[str, str | None] = {
         TITLE: pipeline.name,

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from canon.baking.base import Code
+from canon.baking.serving import served
 from canon.dvc.objects import StoredFile, cache_folder
 from canon.dvc.track_stage import result_path
 from canon.git import run_git, tree_entries
 from canon.model.declaration import TRACK
-from canon.model.delivery import Serving
 from canon.model.errors import CanonError, DataMissingError, listed
 from canon.model.project import Pipeline, Project
 from canon.model.result import Result, result_from_text
@@ -37,16 +37,6 @@ class Trained:
     cache: Path
 
 
-def served_artifact(pipeline: Pipeline) -> tuple[Serving, str]:
-    """What serves the model, and the model's path. Raises CanonError where the declaration says neither."""
-    serving = pipeline.declaration.serving
-    if serving is None:
-        raise CanonError(
-            f"{pipeline.file} does not say what serves the model; add `serving: {{artifact: NAME, cmd: …, port: …}}`"
-        )
-    return serving, pipeline.declaration.artifacts[serving.artifact].path
-
-
 def load_trained(
     project: Project, pipeline: Pipeline, code: Code, revision: str | None, remote: str | None, say: Say
 ) -> Trained:
@@ -54,7 +44,7 @@ def load_trained(
 
     Raises CanonError where that is not a result of the code, DataMissingError where cache and remote lack it.
     """
-    _, path = served_artifact(pipeline)
+    _, path = served(pipeline)
     try:
         return _load(project, pipeline, code, revision)
     except DataMissingError:
@@ -87,7 +77,7 @@ def _load(project: Project, pipeline: Pipeline, code: Code, revision: str | None
         result = result_from_text(content, f"{result_path(pipeline.name)} of {revision[:12]}")
         applied = applied_params(project.root, code, revision, result)
         root = None
-    serving, path = served_artifact(pipeline)
+    serving, path = served(pipeline)
     artifact = then.declaration.artifacts.get(serving.artifact)
     if artifact is None or artifact.path != path:
         raise CanonError(f"the commit {str(revision)[:12]} has no artifact `{serving.artifact}` at {path}")

@@ -44,9 +44,9 @@ def _options(
 
 
 def _register() -> None:
-    from canon.cli import data, experiment, files, image, results
+    from canon.cli import data, experiment, files, image, results, serve
 
-    for module in (files, data, results, experiment, image):
+    for module in (files, data, results, experiment, image, serve):
         module.register(app)
 
 

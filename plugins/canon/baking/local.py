@@ -1,0 +1,141 @@
+"""`canon serve`: the serving command on this machine, for the model of the workspace or of an image."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from canon.baking.code import SOURCE, TOP
+from canon.baking.environment import ENVIRONMENT
+from canon.baking.labels import PIPELINE, PYTHON
+from canon.baking.provenance import PROVENANCE
+from canon.baking.serving import ANY_ADDRESS, check_servable, health_path, served, serving_command
+from canon.image.images import Image
+from canon.image.stores import Source
+from canon.image.unpack import unpack_below
+from canon.model.errors import CanonError
+from canon.model.project import Pipeline, load_project
+
+LOOPBACK = "127.0.0.1"
+SECONDS = 120
+"""How long the service may take until its health path answers; then it is said that it does not, and it goes on."""
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A command to be run: where, with which variables, and the address at which it will answer."""
+
+    command: Sequence[str]
+    folder: Path
+    env: Mapping[str, str]
+    health: str
+
+
+def workspace_service(root: Path, pipeline: Pipeline, port: int | None) -> Service:
+    """The service of the workspace's model. Raises CanonError when it is not there."""
+    return _service(pipeline, root, {}, port)
+
+
+def image_service(source: Source, image: Image, name: str | None, folder: Path, port: int | None) -> Service:
+    """The service of an image's model, with the image's own code and environment, unpacked into a folder. Raises CanonError."""
+    labels = (image.config.get("config") or {}).get("Labels") or {}
+    if PIPELINE not in labels:
+        raise CanonError(f"{image.name} holds no model; it was not made by `canon image bake`")
+    if name not in {None, labels[PIPELINE]}:
+        raise CanonError(f"{image.name} serves {labels[PIPELINE]}, not {name}")
+    unpack_below(source, image, TOP, folder)
+    code = folder / SOURCE
+    pipeline = load_project(code).pipeline(str(labels[PIPELINE]))
+    env = {"CANON_PROVENANCE": str(folder / PROVENANCE), "PYTHONDONTWRITEBYTECODE": "1"}
+    if (folder / ENVIRONMENT).is_dir():
+        python = str(labels.get(PYTHON))
+        if not Path(python).is_file():
+            raise CanonError(
+                f"the environment of {image.name} was installed for {python}, which is not on this machine; run the image in a container"
+            )
+        env |= {
+            "PATH": os.pathsep.join((str(folder / ENVIRONMENT / "bin"), os.environ.get("PATH", os.defpath))),
+            "PYTHONPATH": str(folder / ENVIRONMENT),
+        }
+    return _service(pipeline, code, env, port)
+
+
+def _service(pipeline: Pipeline, folder: Path, env: Mapping[str, str], port: int | None) -> Service:
+    serving, path = served(pipeline)
+    model = folder / path
+    if not model.exists():
+        raise CanonError(f"the model {path} is not in {folder}; run `dvc repro`, or `dvc pull`")
+    check_servable(pipeline, {file.relative_to(model).as_posix() for file in model.rglob("*")})
+    argv, variables = serving_command(pipeline, source=str(folder))
+    text = _on_loopback(argv[-1] if serving.cmd is not None else f"exec {shlex.join(argv)}", serving.port, port)
+    return Service(
+        ["/bin/sh", "-c", text],
+        folder,
+        {**os.environ, **env, **variables},
+        f"http://{LOOPBACK}:{port or serving.port}{health_path(pipeline)}",
+    )
+
+
+def _on_loopback(command: str, declared: int, port: int | None) -> str:
+    """The command with loopback for every address, and with another port. Raises CanonError where it does not name its port."""
+    words = command.split(" ")
+    changed = [LOOPBACK if word == ANY_ADDRESS else word.replace(f"={ANY_ADDRESS}", f"={LOOPBACK}") for word in words]
+    if port is None or port == declared:
+        return " ".join(changed)
+    again = [str(port) if word == str(declared) else word.replace(f"={declared}", f"={port}") for word in changed]
+    if again == changed:
+        raise CanonError(
+            f"`{command}` does not name the port {declared}, so that --port cannot change it; change the declaration"
+        )
+    return " ".join(again)
+
+
+def run_service(service: Service, say: Say) -> int:
+    """Run a service until it ends; signals to this process are passed on. Return its exit status, 128 + n for signal n."""
+    process = subprocess.Popen(list(service.command), cwd=service.folder, env=dict(service.env), start_new_session=True)
+    watch = threading.Thread(target=_say_when_well, args=(service, process, say), daemon=True)
+    with _passed_on(process):
+        watch.start()
+        code = process.wait()
+    return code if code >= 0 else 128 - code
+
+
+@contextlib.contextmanager
+def _passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """SIGINT and SIGTERM go to the service and to all that it started."""
+
+    def forward(number: int, _: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+
+    before = {each: signal.signal(each, forward) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say_when_well(service: Service, process: subprocess.Popen[bytes], say: Say) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    for _ in range(SECONDS * 10):
+        if process.poll() is not None:
+            return
+        try:
+            with opener.open(service.health, timeout=2):
+                say(f"canon: it answers at {service.health.rsplit('/', 1)[0]}")
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    say(f"canon: {service.health} did not answer within {SECONDS} s")
