@@ -75,7 +75,7 @@ class Repository:
             return known
         name = f"{self.name}@{reference}"
         try:
-            response = self._wire.request("get", f"manifests/{quote(reference)}", headers=ACCEPT, stream=True)
+            response = self._wire.request("get", f"manifests/{quote(reference, safe=':')}", headers=ACCEPT, stream=True)
         except ImageMissingError as error:
             raise ImageMissingError(f"there is no image {name} ({error})") from None
         try:
@@ -207,14 +207,14 @@ class Repository:
     def _points(self, reference: str, digest: str) -> bool:
         """Tell whether a tag or a digest is there, and names that manifest."""
         try:
-            response = self._wire.request("head", f"manifests/{quote(reference)}", headers=ACCEPT)
+            response = self._wire.request("head", f"manifests/{quote(reference, safe=':')}", headers=ACCEPT)
         except ImageMissingError:
             return False
         return response.headers.get("Docker-Content-Digest") == digest
 
     def _put_manifest(self, reference: str, content: bytes, media_type: str) -> requests.Response:
         headers = {"Content-Type": media_type}
-        response = self._wire.request("put", f"manifests/{quote(reference)}", data=content, headers=headers)
+        response = self._wire.request("put", f"manifests/{quote(reference, safe=':')}", data=content, headers=headers)
         stored = response.headers.get("Docker-Content-Digest")
         if stored not in {None, digest_of(content)}:
             raise CanonError(
