@@ -2,6 +2,7 @@
 # Make an image to build on, for tests and the demo, from Debian packages alone: no registry of images is needed.
 #
 #   scripts/base.sh python DIR    Python 3.11, C++ runtime, certificates, sh, coreutils
+#   scripts/base.sh tools DIR     the same with git, for the tools image
 #   scripts/base.sh busybox DIR   sh and its commands, no Python, no C library
 #
 # DIR, which must be new, becomes an OCI layout with one image of one uncompressed layer; its digest is printed. The layout is
@@ -18,11 +19,15 @@ python)
     kind=python cmd=python3 path=/usr/local/bin:/usr/bin:/bin
     packages=base-files,base-passwd,ca-certificates,coreutils,dash,libstdc++6,python3
     ;;
+tools)
+    kind=tools cmd=sh path=/usr/local/bin:/usr/bin:/bin
+    packages=base-files,base-passwd,ca-certificates,coreutils,dash,git,libstdc++6,python3
+    ;;
 busybox) kind=busybox cmd=sh path=/bin packages=busybox-static ;;
 *) kind= ;;
 esac
 if [ -z "$kind" ] || [ $# -ne 2 ]; then
-    say "say what to make and where: scripts/base.sh python|busybox DIR"
+    say "say what to make and where: scripts/base.sh python|tools|busybox DIR"
     exit 2
 fi
 target=$2
@@ -38,7 +43,7 @@ unpack() { # unpack TREE: the packages of the base. They are not configured, whi
     eval "$(apt-config shell proxy Acquire::http::Proxy)"
     set -- --quiet --variant=extract --format=directory --skip=output/dev ${proxy:+"--aptopt=Acquire::http::Proxy \"$proxy\""} \
         "--include=$packages" "$suite" "$1" ${mirror:+"$mirror"}
-    if [ "$kind" = python ]; then
+    if [ "$kind" != busybox ]; then
         set -- --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr "$@"
     fi
     mmdebstrap "$@" > "$work/log" 2>&1 || {
@@ -50,7 +55,7 @@ unpack() { # unpack TREE: the packages of the base. They are not configured, whi
 
 finish() ( # finish TREE: write what the packages' own scripts would have written and is needed
     cd "$1"
-    if [ "$kind" = python ]; then
+    if [ "$kind" != busybox ]; then
         cp usr/share/base-passwd/passwd.master etc/passwd
         cp usr/share/base-passwd/group.master etc/group
         cat usr/share/ca-certificates/mozilla/*.crt > etc/ssl/certs/ca-certificates.crt

@@ -141,6 +141,12 @@ def python_base(tmp_path_factory: pytest.TempPathFactory) -> Base:
 
 
 @pytest.fixture(scope="session")
+def tools_base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    """A small image with Python 3.11 and git."""
+    return made_base(tmp_path_factory, "tools")
+
+
+@pytest.fixture(scope="session")
 def busybox_base(tmp_path_factory: pytest.TempPathFactory) -> Base:
     """A tiny image without Python: busybox and its links."""
     return made_base(tmp_path_factory, "busybox")

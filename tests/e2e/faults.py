@@ -95,6 +95,7 @@ def canon(
     code: int | None = 0,
     env: Mapping[str, str] | None = None,
     file_size: int | None = None,
+    seconds: float = SECONDS,
 ) -> subprocess.CompletedProcess[str]:
     """Run the installed command; no fault ends in a traceback."""
     done = subprocess.run(
@@ -103,7 +104,7 @@ def canon(
         capture_output=True,
         text=True,
         check=False,
-        timeout=SECONDS,
+        timeout=seconds,
         env={**os.environ, **(env or {})},
         preexec_fn=limits(file_size=file_size),
     )

@@ -56,7 +56,7 @@ def made(project: Path, base: Base) -> tuple[Path, str]:
     """Put the project's code on top of a base; return layout and digest."""
     to = project.parent / "made"
     command = ("image", "base", "p", "--from", f"oci:{base.layout}", "--to", f"oci:{to}")
-    return to, canon(project, *command).stdout.splitlines()[-1]
+    return to, canon(project, *command).stdout.strip().rpartition("@")[2]
 
 
 def test_the_code_is_there_in_a_base_with_python(project: Path, python_base: Base, containers: Containers) -> None:

@@ -13,14 +13,17 @@ from canon.baking.evidence import Evidence, Finding
 from canon.baking.labels import DATA_HASH
 from canon.baking.provenance import Provenance
 from canon.dvc.hashes import hash_path
+from canon.dvc.lockfile import load_lockfile
 from canon.dvc.params import load_params, tracked_values
-from canon.git import try_git
+from canon.git import commit_text, try_git
 from canon.model.errors import CanonError
 from canon.model.pins import Pins, data_hash
 from canon.model.project import Pipeline, Project, load_settings
 from canon.model.result import data_inputs, format_result
 from canon.results.collect import dvc_inputs
 from canon.results.locks import declared_stages
+
+LOCKS = ":(glob)**/dvc.lock"
 
 
 def _pipeline(pipeline: Pipeline | CanonError) -> Pipeline:
@@ -144,13 +147,24 @@ def _dvc_inputs(evidence: Evidence) -> Iterable[tuple[str, Mapping[str, Any]]]:
     return dvc_inputs(evidence.code, [path for path in evidence.files if path.endswith(".dvc")])
 
 
-def git_findings(root: Path, provenance: Provenance) -> Iterator[Finding]:
-    """Git knows the result: a dvc.lock of some commit names it, or the commit of an experiment does."""
+def git_findings(root: Path, evidence: Evidence, known: Pipeline | CanonError) -> Iterator[Finding]:
+    """Git knows the result: a dvc.lock of some commit names it, or the commit of an experiment does.
+
+    A pipeline without `track` has no result in Git; there the entries of some dvc.lock must be the recorded ones, which know files by md5.
+    """
+    provenance = evidence.provenance
     md5 = hashlib.md5(format_result(provenance.recorded_result()), usedforsecurity=False).hexdigest()
-    for what in (("-S", md5, "--", ":(glob)**/dvc.lock"), (f"--grep=^Canon-Result: {provenance.result}$",)):
-        found = try_git(root, "log", "--all", "--reverse", "--format=%H", "--max-count=1000", *what)
-        if found:
-            yield True, f"recorded by the commit {found.splitlines()[0][:12]}"
+    named = _commits(root, "-S", md5, "--", LOCKS) or _commits(root, f"--grep=^Canon-Result: {provenance.result}$")
+    if named:
+        yield True, f"recorded by the commit {named[-1][:12]}"
+        return
+    if not _pipeline(known).declaration.track:
+        commit = _commit_with_entries(root, provenance)
+        if commit:
+            yield (
+                True,
+                f"the entries are those of the commit {commit[:12]}; `track: false` keeps no sha256 of the model in Git",
+            )
             return
     yield (
         False,
@@ -158,3 +172,28 @@ def git_findings(root: Path, provenance: Provenance) -> Iterator[Finding]:
             f"no commit here records the result {provenance.result[:12]}…: commit dvc.lock, or fetch the experiment (`dvc exp pull`)"
         ),
     )
+
+
+def _commits(root: Path, *what: str) -> list[str]:
+    """Commits of all references that match, the newest first, at most 1,000."""
+    return (try_git(root, "log", "--all", "--format=%H", "--max-count=1000", *what) or "").split()
+
+
+def _commit_with_entries(root: Path, provenance: Provenance) -> str | None:
+    """The newest commit whose dvc.lock has every entry as it was recorded."""
+    for commit in _commits(root, "--", LOCKS):
+        files = (try_git(root, "ls-tree", "-r", "--name-only", "--full-tree", commit) or "").splitlines()
+        for file in files:
+            if posixpath.basename(file) == "dvc.lock" and _has_entries(
+                commit_text(root, commit, file), file, provenance
+            ):
+                return commit
+    return None
+
+
+def _has_entries(text: str | None, file: str, provenance: Provenance) -> bool:
+    try:
+        there = load_lockfile(text or "", file)
+    except CanonError:
+        return False
+    return all(_text(there.get(name)) == _text(entry) for name, entry in provenance.entries.items())

@@ -69,7 +69,7 @@ def verify_image(
             ("params", lambda: param_findings(evidence, pipeline)),
             ("data", lambda: data_findings(evidence, pipeline)),
             ("labels", lambda: _configuration(root, evidence, pipeline)),
-            ("git", lambda: git_findings(root, provenance)),
+            ("git", lambda: git_findings(root, evidence, pipeline)),
         ]
         if key is not None:
             from canon.baking.beside import signature_findings  # cryptography takes a while to import

@@ -1,7 +1,7 @@
 """Authentication at a registry: by name and password, or by tokens of the service that it names.
 
 Credentials go to the registry and to that service alone, by TLS or on loopback. Protocol: "Token Authentication Specification" of
-Docker's registry; the challenge is read by www-authenticate, which python-dxf brings.
+Docker's registry.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import requests
-import www_authenticate
+from requests.utils import parse_dict_header
 
 from canon.image.credentials import Credentials, find_credentials
 from canon.model.errors import CanonError
@@ -75,15 +75,12 @@ class Login:
 
     def answer(self, challenge: str) -> None:
         """Answer a challenge: with name and password, or with a token of the service that the registry names. Raises CanonError."""
-        try:
-            wanted = www_authenticate.parse(challenge)
-        except (ValueError, IndexError, AttributeError):
-            wanted = {}
-        if "bearer" in wanted:
-            self._authorization = f"Bearer {self._token(dict(wanted['bearer']))}"
+        scheme, _, rest = challenge.strip().partition(" ")
+        if scheme.lower() == "bearer":
+            self._authorization = f"Bearer {self._token(parse_dict_header(rest))}"  # type: ignore[no-untyped-call]
             return
         known = self.credentials()
-        if "basic" in wanted and known is not None and known.user:
+        if scheme.lower() == "basic" and known is not None and known.user:
             self._authorization = known.basic()
 
     def _token(self, challenge: Mapping[str, str]) -> str:

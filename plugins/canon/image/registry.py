@@ -181,7 +181,14 @@ class Repository:
 
     def _put(self, descriptor: Descriptor, make: Chunks, progress: Progress) -> None:
         body = Body(make(), descriptor.size, progress)
-        self._wire.push_blob(data=body, digest=descriptor.digest, check_exists=False)
+        place = self._wire.request("post", "blobs/uploads/").headers.get("Location")
+        if not place:
+            raise CanonError(f"{self.host} does not say where an upload goes; it is no registry of the specification")
+        joint = "&" if "?" in place else "?"
+        url = f"{place}{joint}{urlencode({'digest': descriptor.digest})}"
+        response = self._wire.request("put", url, data=body, headers={"Content-Type": "application/octet-stream"})
+        if response.status_code != CREATED:
+            raise CanonError(f"{self.host} answers an upload with {response.status_code}, not with 201")
 
     def _mount(self, descriptor: Descriptor, origin: str) -> bool:
         """Tell whether the registry took the blob from another repository; when it did not, it has begun an upload, which is left to it."""

@@ -1,8 +1,8 @@
-"""Requests to a registry: python-dxf's, with what it lacks or does carelessly.
+"""Requests to a registry (OCI distribution specification 1.1), by `requests`.
 
-That is: retries with Retry-After; credentials that go to the registry and to its token service alone, by TLS or on loopback; redirects
-without them; errors that say what the registry said; limits on what is read. Protocol: OCI distribution specification 1.1, and the
-token authentication of Docker's registry.
+Retries with Retry-After; credentials that go to the registry and to its token service alone, by TLS or on loopback; redirects
+without them; errors that say what the registry said; limits on what is read. python-dxf was tried: two of its calls were left when these
+were put into it, and it needs a package that has no wheel, so that no tools image could be made of wheels alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
-from dxf import DXF
 
 from canon.image.login import MAX_TOKEN, TIMEOUT, Login, anonymous, authorities, is_loopback, read_all
 from canon.model.errors import CanonError, ImageMissingError
@@ -31,6 +30,7 @@ MAX_WORDS = 300
 MAX_REDIRECTS = 5
 HUB, HUB_API = "docker.io", "registry-1.docker.io"
 OK, MISSING, DENIED, UNAUTHORIZED, BUSY, BROKEN = 400, 404, 403, 401, 429, 500
+UNKNOWN_HOST = "is no host that is known here: is the name right?"
 pause = time.sleep
 """Waits between two tries; tests do not wait."""
 
@@ -41,23 +41,25 @@ class InterruptedUploadError(CanonError):
     wish: str | None = None
 
 
-class Wire(DXF):  # type: ignore[misc]  # python-dxf is not typed
+class Wire:
     """A repository of a registry."""
 
     def __init__(self, host: str, repository: str, *, plain_http: bool = False) -> None:
         self.plain = plain_http or is_loopback(host)
-        super().__init__(HUB_API if host == HUB else host, repository, insecure=self.plain)
         self.named, self.repository = host, repository
+        address = HUB_API if host == HUB else host
+        self._base = f"{'http' if self.plain else 'https'}://{address}/v2/{repository}/"
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "canon"
-        self.login = Login(host, repository, urlsplit(self._base_url).hostname or "", self._session, plain=self.plain)
+        self.login = Login(host, repository, urlsplit(self._base).hostname or "", self._session, plain=self.plain)
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Send a request of the repository. Raises CanonError for what is no success, ImageMissingError for what is not there."""
-        return self._request(method, path, **options)  # type: ignore[no-any-return]
+        """Send a request: a path in the repository, or a URL that the registry named.
 
-    def _base_request(self, method: str, path: str, **options: Any) -> requests.Response:
-        url = self._own(urljoin(self._base_url, path))
+        Raises CanonError for what is no success, ImageMissingError for what is not there, InterruptedUploadError for a body that is
+        to be sent again.
+        """
+        url = self._own(urljoin(self._base, path))
         body = options.get("data")
         again = body is None or isinstance(body, str | bytes)
         asked = False
@@ -69,7 +71,10 @@ class Wire(DXF):  # type: ignore[misc]  # python-dxf is not typed
                     f"{self.named} has no certificate that is trusted here ({_words(str(error))})"
                 ) from None
             except (requests.exceptions.RequestException, OSError) as error:
-                self._give_up_or_wait(attempt, again, f"{self._what(error)}", None)
+                what = self._what(error)
+                if what == UNKNOWN_HOST:
+                    raise CanonError(f"{self.named} {what}") from None
+                self._give_up_or_wait(attempt, again, what, None)
                 continue
             if response.status_code < OK:
                 return response
@@ -96,7 +101,7 @@ class Wire(DXF):  # type: ignore[misc]  # python-dxf is not typed
             response = self._session.request(
                 method.upper(),
                 place,
-                **{key: value for key, value in options.items() if key not in {"timeout", "verify", "auth"}},
+                **options,
                 auth=self.login.authorize if ours else anonymous,
                 allow_redirects=False,
                 timeout=TIMEOUT,
@@ -130,7 +135,7 @@ class Wire(DXF):  # type: ignore[misc]  # python-dxf is not typed
 
     def _own(self, url: str) -> str:
         """A URL of the registry itself: what it names for an upload may be no other host. Proxies that end TLS confuse the scheme alone."""
-        parts, own = urlsplit(url), urlsplit(self._base_url)
+        parts, own = urlsplit(url), urlsplit(self._base)
         if _address(parts.netloc, parts.scheme) != _address(own.netloc, own.scheme) and parts.netloc != own.netloc:
             raise CanonError(
                 f"{self.named} wants the upload to go to {parts.netloc}; what is sent there, and with which credentials, nobody has agreed to"
@@ -149,7 +154,7 @@ class Wire(DXF):  # type: ignore[misc]  # python-dxf is not typed
     def _what(self, error: Exception) -> str:
         text = str(error)
         if "Name or service not known" in text or "Temporary failure in name" in text or "NameResolution" in text:
-            return "is no host that is known here: is the name right?"
+            return UNKNOWN_HOST
         if "refused" in text:
             return "does not answer (connection refused): is it the right host and port?"
         if isinstance(error, requests.exceptions.Timeout):
