@@ -191,6 +191,39 @@ def bake(
 
 
 @image_app.command()
+def dockerfile(
+    name: NameArgument,
+    origin: FromOption = None,
+    platform: PlatformOption = "linux/amd64",
+    ignore_file: Annotated[
+        bool, typer.Option("--ignore-file", help="Print the .dockerignore that belongs to it instead.")
+    ] = False,
+    plain_http: PlainOption = False,
+) -> None:
+    """Print the serving image as a Dockerfile for BuildKit; its context is the checkout."""
+    from canon.baking.bake import bake_model
+    from canon.baking.code import SOURCE, code_members
+    from canon.baking.dockerfile import format_dockerfile, format_ignore
+    from canon.baking.trained import load_trained
+
+    with _open(
+        name, origin, "oci:none", None, platform,
+        push=False, allow_dirty=False, dry_run=True, plain_http=plain_http, quiet=True,
+    ) as build:  # fmt: skip
+        project, pipeline = build.project, build.pipeline
+        remote = project.settings.profiles[build.profile].remote
+        trained = load_trained(project, pipeline, build.code, None, remote, say)
+        if ignore_file:
+            members = code_members(project.root, build.code.listed)
+            text = format_ignore((each.path.removeprefix(f"{SOURCE}/") for each in members), trained.path)
+        else:
+            below = build.base()
+            baked = bake_model(pipeline, build.code, below, trained, build.target, project.root, write=False)
+            text = format_dockerfile(pipeline, build.code, below, baked.provenance, trained.applied)
+    put(text.rstrip("\n"))
+
+
+@image_app.command()
 def tools(
     origin: Annotated[
         str,
