@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import git
 from tests.e2e.faults import assert_said, canon
+from tests.e2e.projects import at_once
 from tests.e2e.served import FILES, bake, repro
 from tests.images import files_of, read_image
 
@@ -205,3 +206,59 @@ def test_a_declaration_that_serves_nothing_is_told_what_to_add(served: Path) -> 
     git(served, "commit", "-qam", "nothing is served")
     said = canon(served, "image", "bake", "p", "--from", "oci:../below", "--to", "oci:../made", code=1).stderr
     assert_said(said, "pipelines/p.yaml does not say what serves the model; add `serving:")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--from", f"oci:../below@sha256:{'0' * 64}"], 1, "holds no image sha256:000"),
+        (
+            ["--from", "oci:../below", "--platform", "linux/arm64"],
+            1,
+            "is an image for linux/amd64, not for linux/arm64",
+        ),
+        (["--from", "python:3.11"], 2, "has no digest, and what a tag points to changes"),
+        (["--from", "oci:../none"], 1, "is no OCI layout"),
+        (["--from", "oci:../below", "--rev", "nothing"], 1, "Git knows no commit 'nothing'"),
+        (["--from", "oci:../below", "--push"], 2, "--to names another place"),
+        (["--from", "oci:../below", "--profile", "other"], 1, "there is no profile `other`"),
+    ],
+)
+def test_what_cannot_be_made_leaves_nothing(served: Path, options: list[str], code: int, says: str) -> None:
+    said = canon(served, "image", "bake", "p", "--to", "oci:../made", *options, code=code).stderr
+    assert_said(said, says)
+    assert not (served / "../made").exists()
+
+
+def test_a_full_disk_leaves_no_image_and_no_part(served: Path) -> None:
+    bake(served)
+    index = (served / "../made/index.json").read_bytes()
+    (served / "fit.py").write_text(FILES["fit.py"].replace('"ü"', '"ü" * 300_000'))
+    git(served, "commit", "-qam", "a larger model")
+    repro(served)
+    command = ("image", "bake", "p", "--from", "oci:../below", "--to", "oci:../made")
+    assert_said(canon(served, *command, code=1, file_size=200_000).stderr, "cannot write to the layout")
+    tags = json.loads((served / "../made/index.json").read_bytes())["manifests"]
+    assert len(tags) == len(json.loads(index)["manifests"]) + 1  # the new base, which is whole
+    assert not [path for path in (served / "../made/blobs/sha256").iterdir() if path.name.startswith(".")]
+    assert bake(served)
+
+
+def test_two_bakes_at_once_lose_neither(served: Path) -> None:
+    (served / "pipelines/q.yaml").write_text((served / "pipelines/p.yaml").read_text().replace("name: p", "name: q\ndvc_file: q/dvc.yaml").replace("path: data/raw.csv", "path: data/q.csv").replace("data/raw.csv]", "data/q.csv]").replace("outs: [model]", "outs: [other]").replace("path: model", "path: other").replace("metrics: [metrics.json]", "metrics: [q.json]").replace("python3 fit.py", "mkdir -p other && echo 1 > other/x && echo {} > q.json"))  # fmt: skip
+    subprocess.run(["canon", "data", "pin"], cwd=served, check=True, capture_output=True)
+    canon(served, "render")
+    with (served / ".gitignore").open("a") as file:
+        file.write("/other\n/q.json\n")
+    subprocess.run(["dvc", "repro", "-q", "q/dvc.yaml"], cwd=served, check=True, capture_output=True)
+    git(served, "add", "--all")
+    git(served, "commit", "-qm", "two")
+    subprocess.run(["dvc", "repro", "-q"], cwd=served, check=True, capture_output=True)
+    commands = [
+        ("canon", "image", "bake", name, "--from", "oci:../below", "--to", "oci:../made") for name in ("p", "q")
+    ]
+    for done in at_once(served, *commands):
+        assert done.returncode == 0, done.stderr
+    assert (
+        len(json.loads((served / "../made/index.json").read_text())["manifests"]) == 3
+    )  # the base is the same for both
