@@ -19,3 +19,18 @@ else
     esac
     echo "    .venv/bin/mlflow ui --backend-store-uri $store"
 fi
+
+echo
+base=.dvc/tmp/canon/base
+if [ -d "$base" ] || sh scripts/base.sh python "$base" > /dev/null; then
+    echo "canon image bake co2 --from oci:$base"
+    # The declared image is in a registry; a base of Debian packages takes its place, which the image records.
+    if image=$(canon image bake co2 --from "oci:$base"); then
+        echo "The model is baked into $image; what made it is proven by"
+        echo "    .venv/bin/canon image verify $image --from oci:$base"
+    else
+        echo "No image was baked: what stands above says why. Everything else is done." >&2
+    fi
+else
+    echo "No image is baked here: a base takes mmdebstrap and root, or a registry: canon image bake co2 --from IMAGE@sha256:…"
+fi
