@@ -71,7 +71,8 @@ other_python() { # the wheel, and the lock as it is
     inside "$work/$1" timeout 300 canon check
     inside "$work/$1" timeout 300 canon render --check
     inside "$work/$1" timeout 1800 \
-        python -m pytest -q -m "not soak and not root" --basetemp "$work/$1-tests" tests/unit tests/contract
+        python -m pytest -q -m "not soak and not root" --basetemp "$work/$1-tests" tests/unit tests/contract \
+        tests/e2e/test_image_base.py tests/e2e/test_image_bake.py
     rm -rf "${work:?}/$1"
 }
 
