@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import git
 from tests.e2e.faults import assert_said, canon, unchanged
-from tests.images import files_of, make_image, read_image
+from tests.images import add_blob, files_of, make_image, read_image, write_index
 
 pytestmark = pytest.mark.usefixtures("quick")
 SOURCE = "opt/canon/src"
@@ -294,3 +294,28 @@ def test_a_full_disk_leaves_no_layout(project: Path, tmp_path: Path) -> None:
     )
     assert_said(done.stderr, "cannot write to the layout")
     assert not (tmp_path / "made").exists()
+
+
+def test_layers_that_cannot_be_read_are_copied(project: Path, tmp_path: Path) -> None:
+    digest = make_image(tmp_path / "below")
+    layout = tmp_path / "below"
+    manifest, _, _ = read_image(layout, digest)
+    manifest["layers"][0]["mediaType"] += "+zstd"
+    descriptor = add_blob(layout, json.dumps(manifest).encode(), "application/vnd.oci.image.manifest.v1+json")
+    write_index(layout, [descriptor])
+    made, _, _ = read_image(tmp_path / "made", make(project))
+    assert made["layers"][0] == manifest["layers"][0]
+    (project / "requirements.lock").write_text("")
+    file = project / "pipelines/p.yaml"
+    file.write_text(
+        file.read_text() + "environment: {image: x@sha256:" + "0" * 64 + ", requirements: requirements.lock}\n"
+    )
+    commit(project)
+    said = canon(project, "image", "base", "p", "--from", "oci:../below", "--to", "oci:../other", code=1).stderr
+    assert_said(said, "tar+zstd cannot be read here")
+
+
+def test_a_folder_that_is_no_repository_says_so(project: Path) -> None:
+    shutil.rmtree(project / ".git")
+    said = canon(project, "image", "base", "p", "--from", "oci:../below", "--to", "oci:../made", code=1).stderr
+    assert_said(said, "is not in a Git repository; run `git init` there")

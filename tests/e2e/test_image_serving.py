@@ -17,6 +17,7 @@ from pipelines.co2.model import COEFFICIENTS, load_model
 from tests.conftest import Base, git
 from tests.containers import Containers, free_port
 from tests.e2e.faults import canon
+from tests.e2e.served import bake
 from tests.registry import Registry, debian_registry, have_debian_registry
 from tests.tracking import copy_clone
 
@@ -126,6 +127,7 @@ def test_only_what_changed_goes_over_the_wire(served: Path) -> None:
 
         _, everything = baked()
         assert everything > 0
+        assert bake(served) in registry.repositories["ml/p"].tags.values()  # a layout's digest is the registry's
         assert baked()[1] == 0
         (served / "params/p.yaml").write_text("fit: {rate: 0.25}\n")
         subprocess.run(["dvc", "repro", "-q"], cwd=served, check=True, capture_output=True)

@@ -13,12 +13,12 @@ from canon.baking.code import SOURCE, SourceCommit, code_members, source_commit
 from canon.baking.environment import ENVIRONMENT, environment_layer
 from canon.baking.interpreter import DEFAULT_PATH, Interpreter, find_interpreter
 from canon.baking.labels import BASE, BASE_DIGEST, BASE_NAME, DIRTY, PYTHON, REVISION, SOURCE_URL, TREE
-from canon.git import clean_url, commit_source_tree, head_commit, run_git
+from canon.git import check_repository, clean_url, commit_source_tree, head_commit, run_git
 from canon.image.append import append_layer, append_layers, origins, whole
 from canon.image.descriptors import Descriptor
 from canon.image.images import Edits, Image, image_of, variables
 from canon.image.stores import Progress, Source, Store, no_progress
-from canon.model.errors import CanonError, listed
+from canon.model.errors import CanonError, UnreadableLayerError, listed
 from canon.model.project import Pipeline, Project
 from canon.model.settings import Settings
 from canon.model.tree import source_tree
@@ -56,6 +56,7 @@ def open_code(root: Path, *, allow_dirty: bool = False) -> Iterator[Code]:
 
     Raises CanonError where there is no commit, and for changes that are not committed unless they are allowed.
     """
+    check_repository(root)
     commit = head_commit(root)
     if commit is None:
         raise CanonError(f"{root} has no commit yet, and an image holds the code of one; commit first")
@@ -96,9 +97,9 @@ def make_base(
     store = target if write else None
     with tempfile.TemporaryDirectory(prefix="canon-image-") as scratch, whole(target):
         cache = open_cache(Path(scratch) / "cache")
-        interpreter = _interpreter(cache, source, image)
         layers = []
         requirements = _requirements(root, pipeline, code)
+        interpreter = _interpreter(cache, source, image, needed=requirements is not None)
         if requirements is not None:
             if interpreter is None:
                 raise CanonError(
@@ -135,13 +136,21 @@ def base_tag(code: Code, image: Image, pipeline: Pipeline) -> str:
     return f"base-{code.tree[:12]}{replaced}"
 
 
-def _interpreter(cache: BuildCache, source: Source, image: Image) -> Interpreter | None:
-    """The image's Python; to look for it means to read all layers, and what was found of a digest stays true."""
+def _interpreter(cache: BuildCache, source: Source, image: Image, *, needed: bool) -> Interpreter | None:
+    """The image's Python; to look for it means to read all layers, and what was found of a digest stays true.
+
+    Where nothing is installed for it, layers of a kind that cannot be read are as good as none with a Python.
+    """
     key = image.digest.removeprefix("sha256:")
     known = cache.recall("interpreters", key)
     if isinstance(known, dict) and known.keys() == {"version", "path"}:
         return Interpreter(str(known["version"]), str(known["path"])) if known["path"] else None
-    found = find_interpreter(source, image)
+    try:
+        found = find_interpreter(source, image)
+    except UnreadableLayerError:
+        if needed:
+            raise
+        return None
     cache.keep("interpreters", key, {"version": found.version if found else "", "path": found.path if found else ""})
     return found
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from canon.image.descriptors import LAYER
 from canon.image.images import Image
 from canon.image.stores import Source
-from canon.model.errors import CanonError
+from canon.model.errors import CanonError, UnreadableLayerError
 
 GZIP = (f"{LAYER}+gzip", "application/vnd.docker.image.rootfs.diff.tar.gzip")
 PLAIN = (LAYER, "application/vnd.docker.image.rootfs.diff.tar")
@@ -56,7 +56,9 @@ def _plain(chunks: Iterable[bytes], media_type: str) -> Iterator[bytes]:
         yield from chunks
         return
     if media_type not in GZIP:
-        raise CanonError(f"a layer of the kind {media_type} cannot be read here; `skopeo copy` writes it as gzip")
+        raise UnreadableLayerError(
+            f"a layer of the kind {media_type} cannot be read here; `skopeo copy` writes it as gzip"
+        )
     unpacker = zlib.decompressobj(wbits=31)
     for chunk in chunks:
         rest = chunk

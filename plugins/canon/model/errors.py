@@ -6,6 +6,7 @@
     ├── ProblemsError           several at once, each with file, line and path
     ├── DataMissingError        what DVC keeps by its hash is not on this machine
     ├── ImageMissingError       a layout or a registry has no manifest of that name
+    ├── UnreadableLayerError    a layer of an image is compressed in a way that is not read here
     ├── SourceChangedError      a source of data is not what was pinned
     ├── StoreUnavailableError   the tracking server does not answer, or refuses
     │   └── StoreRefusedError   it takes others, but not this one
@@ -44,6 +45,10 @@ class DataMissingError(CanonError):
 
 class ImageMissingError(CanonError):
     """A layout or a registry has no manifest of that tag or digest; it answered, and another one may be there."""
+
+
+class UnreadableLayerError(CanonError):
+    """A layer is compressed in a way that is not read here; it can be copied."""
 
 
 class SourceChangedError(CanonError):
