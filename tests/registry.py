@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import http.client
+import ipaddress
 import os
 import re
 import shutil
@@ -22,7 +24,7 @@ from typing import Any, Literal, Self
 from tests.registry_server import Handler
 from tests.registry_state import CutFault, Failure, Manifest, Record, Reply, Repository, State
 
-__all__ = ["Manifest", "Record", "Registry", "Repository", "debian_registry", "have_debian_registry"]
+__all__ = ["Manifest", "Record", "Registry", "Repository", "debian_registry", "have_debian_registry", "make_tls"]
 
 START = 20.0
 """Seconds in which Debian's registry answers, or never."""
@@ -129,6 +131,32 @@ class Registry(State):
     def corrupt(self, digest: str) -> None:
         """Serve other bytes of the same length for a blob or manifest."""
         self.corrupted.add(digest)
+
+
+def make_tls(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server's side of TLS for 127.0.0.1 and localhost, and the certificate file that a client must trust."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    names = (x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - dt.timedelta(days=1), now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    pem, secret = folder / "certificate.pem", folder / "key.pem"
+    pem.write_bytes(certificate.public_bytes(Encoding.PEM))
+    secret.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem, secret)
+    return context, pem
 
 
 def have_debian_registry() -> bool:

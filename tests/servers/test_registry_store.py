@@ -28,7 +28,7 @@ from canon.image.registry import Repository
 from canon.image.stores import Store
 from canon.model.errors import CanonError, ImageMissingError
 from tests.images import make_image
-from tests.registry import Registry, debian_registry, have_debian_registry
+from tests.registry import Registry, debian_registry, have_debian_registry, make_tls
 
 BAIT = "bait-2retnuh"
 Make = Callable[[str], Store]
@@ -325,6 +325,19 @@ def test_a_registry_elsewhere_is_spoken_to_by_tls(
         Repository(registry.host, "ml/one").find("x")
     with pytest.raises(ImageMissingError):
         Repository(registry.host, "ml/one", plain_http=True).find("x")
+
+
+def test_a_registry_on_loopback_may_speak_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context, certificate = make_tls(tmp_path / "tls")
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    with Registry(tls=context, auth="basic", password=BAIT) as registry:
+        login(tmp_path, registry.host)
+        with pytest.raises(CanonError, match="has no certificate that is trusted here"):
+            pushed(Repository(registry.host, "ml/one"), tmp_path)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        digest = pushed(Repository(registry.host, "ml/one"), tmp_path)
+        assert registry.repositories["ml/one"].tags == {"one": digest}
 
 
 def helper(folder: Path, name: str, script: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from canon.baking.base import Code
 from canon.baking.serving import served
-from canon.dvc.objects import StoredFile, cache_folder
+from canon.dvc.objects import StoredFile, known_cache_folder
 from canon.dvc.track_stage import result_path
 from canon.git import run_git, tree_entries
 from canon.model.declaration import TRACK
@@ -58,7 +58,7 @@ def load_trained(
 
 
 def _load(project: Project, pipeline: Pipeline, code: Code, revision: str | None) -> Trained:
-    cache = cache_folder(project.root)
+    cache = known_cache_folder(project.root)
     if revision is None:
         lock = load_lock(project.root, pipeline)
         result = workspace_result(project, pipeline, lock, cache)

@@ -30,8 +30,6 @@ def cache_folder(root: Path) -> Path:
 
 def cache_root(root: Path) -> Path:
     """What DVC's setting `cache.dir` means for the checkout at ``root``: objects lie in it, and the run-cache. Raises CanonError."""
-    if not _has_cache_settings(root):
-        return root / ".dvc" / "cache"
     try:
         with open_repository(root) as repo:
             return Path(repo.cache.local_cache_dir)
@@ -41,18 +39,19 @@ def cache_root(root: Path) -> Path:
         ) from None
 
 
-def _has_cache_settings(root: Path) -> bool:
-    """Tell whether DVC has to be asked where its cache is, for which it loads for half a second; where no settings speak of it, it is known."""
+def known_cache_folder(root: Path) -> Path:
+    """As `cache_folder`, without loading DVC, which takes half a second, where no settings speak of a cache. Broken ones are not noticed."""
     from dvc.dirs import global_config_dir, system_config_dir
 
     own = root / ".dvc"
-    if not (own / "config").is_file():  # DVC says what is wrong then
-        return True
     others = (own / "config.local", Path(global_config_dir()) / "config", Path(system_config_dir()) / "config")
     try:
-        return any(b"cache" in file.read_bytes() for file in (own / "config", *others) if file.exists())
+        plain = (own / "config").is_file() and not any(
+            b"cache" in file.read_bytes() for file in (own / "config", *others) if file.exists()
+        )
     except OSError:
-        return True
+        plain = False
+    return own / "cache" / "files" / "md5" if plain else cache_folder(root)
 
 
 def object_path(cache: Path, md5: str) -> Path:

@@ -194,7 +194,12 @@ class Repository:
         """Tell whether the registry took the blob from another repository; when it did not, it has begun an upload, which is left to it."""
         self._wire.login.want(origin, "pull")
         query = urlencode({"mount": descriptor.digest, "from": origin})
-        return self._wire.request("post", f"blobs/uploads/?{query}").status_code == CREATED
+        try:
+            return self._wire.request("post", f"blobs/uploads/?{query}").status_code == CREATED
+        except (
+            CanonError
+        ):  # no right to read there, which some answer with an error: it is sent, and what else is wrong is said then
+            return False
 
     def add(self, content: bytes, tag: str | None = None) -> Descriptor:
         """Send a manifest, whose blobs are all there, and let a tag point to it. Raises CanonError."""

@@ -29,7 +29,7 @@ MAX_WORDS = 300
 """Characters of what a registry says that are passed on."""
 MAX_REDIRECTS = 5
 HUB, HUB_API = "docker.io", "registry-1.docker.io"
-OK, MISSING, DENIED, UNAUTHORIZED, BUSY, BROKEN = 400, 404, 403, 401, 429, 500
+OK, NO_TLS, MISSING, DENIED, UNAUTHORIZED, BUSY, BROKEN = 400, 400, 404, 403, 401, 429, 500
 UNKNOWN_HOST = "is no host that is known here: is the name right?"
 pause = time.sleep
 """Waits between two tries; tests do not wait."""
@@ -46,6 +46,7 @@ class Wire:
 
     def __init__(self, host: str, repository: str, *, plain_http: bool = False) -> None:
         self.plain = plain_http or is_loopback(host)
+        self._may_be_tls = self.plain and not plain_http
         self.named, self.repository = host, repository
         address = HUB_API if host == HUB else host
         self._base = f"{'http' if self.plain else 'https'}://{address}/v2/{repository}/"
@@ -59,6 +60,7 @@ class Wire:
         Raises CanonError for what is no success, ImageMissingError for what is not there, InterruptedUploadError for a body that is
         to be sent again.
         """
+        self._find_scheme()
         url = self._own(urljoin(self._base, path))
         body = options.get("data")
         again = body is None or isinstance(body, str | bytes)
@@ -93,6 +95,31 @@ class Wire:
             raise self._problem(response.status_code, response_words, url)
         raise AssertionError(path)
 
+    def _find_scheme(self) -> None:
+        """On loopback a registry may speak TLS all the same: it is asked once, without a name or a password."""
+        if not self._may_be_tls:
+            return
+        self._may_be_tls = False
+        root = urljoin(self._base, "/v2/")
+        options: dict[str, Any] = {
+            "auth": anonymous,
+            "timeout": TIMEOUT,
+            "allow_redirects": False,
+            "proxies": _no_proxies(root),
+        }
+        try:
+            refused = self._session.get(root, **options).status_code == NO_TLS
+        except requests.exceptions.RequestException as error:
+            refused = "refused" not in str(error)
+        if refused:
+            try:
+                self._session.get(root.replace("http://", "https://", 1), verify=authorities(), **options)
+            except requests.exceptions.SSLError:
+                pass  # it is TLS, and the request that follows says what is wrong with it
+            except requests.exceptions.RequestException:
+                return
+            self._base, self.plain = self._base.replace("http://", "https://", 1), False
+
     def _follow(self, method: str, url: str, options: Mapping[str, Any]) -> requests.Response:
         """Send a request, and what it is redirected to; another host gets no credentials of this one."""
         place = url
@@ -106,7 +133,7 @@ class Wire:
                 allow_redirects=False,
                 timeout=TIMEOUT,
                 verify=authorities(),
-                proxies={"http": None, "https": None, "all": None} if is_loopback(urlsplit(place).netloc) else None,  # type: ignore[dict-item]
+                proxies=_no_proxies(place),
             )
             target = response.headers.get("Location")
             if (
@@ -175,6 +202,11 @@ class Wire:
                 f"{place} does not allow it (403{words}); ask for the right to {self.login.actions[self.repository]}"
             )
         return CanonError(f"{place} answers {status}{words}")
+
+
+def _no_proxies(url: str) -> Any:
+    """No proxy for this machine; what the environment says for others."""
+    return dict.fromkeys(("http", "https", "all")) if is_loopback(urlsplit(url).netloc) else None
 
 
 def wait_before(attempt: int, wish: str | None, name: str, what: str) -> None:
