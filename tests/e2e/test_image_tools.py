@@ -56,4 +56,4 @@ def test_canon_git_and_uv_run_in_the_tools_image(
             "import canon, dvc, hera, mlflow; print(canon.__file__)",
         ): "/opt/canon/tools/lib/python3.11/site-packages/canon/",
     }.items():
-        assert containers.run(to, bare, *argv, env={"HOME": "/tmp"}).stdout.startswith(says)
+        assert containers.run(to, bare, *argv, env={"HOME": "/tmp"}).stdout.startswith(says)  # noqa: S108  the container's
