@@ -17,6 +17,7 @@ from canon.git import check_repository, clean_url, commit_source_tree, head_comm
 from canon.image.append import append_layer, append_layers, origins, whole
 from canon.image.descriptors import Descriptor
 from canon.image.images import Edits, Image, image_of, variables
+from canon.image.layout import Layout
 from canon.image.stores import Progress, Source, Store, no_progress
 from canon.model.errors import CanonError, UnreadableLayerError, listed
 from canon.model.project import Pipeline, Project
@@ -113,6 +114,10 @@ def make_base(
         layers.append(append_layer(store, members, SOURCE, "code", progress))
         python = interpreter.path if interpreter is not None else None
         edits = base_edits(project.settings, pipeline, code, image, python, declared=is_declared(pipeline, image))
+        if write and isinstance(target, Layout):  # small, and `canon image verify` has it at hand
+            content, _ = source.manifest(source.find(image.digest))
+            target.write_blob(content, image.manifest.media_type)
+            target.copy(source, image.manifest.config)
         made = append_layers(store, source, image, layers, edits, base_tag(code, image, pipeline), progress)
     return Base(
         image=image_of(made, target.name),

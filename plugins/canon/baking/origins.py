@@ -15,7 +15,7 @@ from canon.baking.provenance import Provenance
 from canon.dvc.hashes import hash_path
 from canon.dvc.lockfile import load_lockfile
 from canon.dvc.params import load_params, tracked_values
-from canon.git import commit_text, try_git
+from canon.git import commit_text, run_git, try_git
 from canon.model.errors import CanonError
 from canon.model.pins import Pins, data_hash
 from canon.model.project import Pipeline, Project, load_settings
@@ -155,6 +155,11 @@ def git_findings(root: Path, evidence: Evidence, known: Pipeline | CanonError) -
     provenance = evidence.provenance
     md5 = hashlib.md5(format_result(provenance.recorded_result()), usedforsecurity=False).hexdigest()
     named = _commits(root, "-S", md5, "--", LOCKS) or _commits(root, f"--grep=^Canon-Result: {provenance.result}$")
+    if named and provenance.applied:
+        named = [commit for commit in named if _has_files(root, commit, provenance.applied)]
+        if not named:
+            yield False, "the params files that were applied are those of no commit that records the result"
+            return
     if named:
         yield True, f"recorded by the commit {named[-1][:12]}"
         return
@@ -172,6 +177,18 @@ def git_findings(root: Path, evidence: Evidence, known: Pipeline | CanonError) -
             f"no commit here records the result {provenance.result[:12]}…: commit dvc.lock, or fetch the experiment (`dvc exp pull`)"
         ),
     )
+
+
+def _has_files(root: Path, commit: str, files: Mapping[str, str]) -> bool:
+    """Tell whether a commit has files of these sha256."""
+    for path, sha256 in files.items():
+        try:
+            content = run_git(root, "cat-file", "blob", f"{commit}:{path}")
+        except CanonError:
+            return False
+        if hashlib.sha256(content).hexdigest() != sha256:
+            return False
+    return True
 
 
 def _commits(root: Path, *what: str) -> list[str]:

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from canon.image.descriptors import digest_of, format_json, json_from_bytes
+from canon.image.descriptors import Manifest, digest_of, format_json, json_from_bytes
+from canon.image.images import check_config
 from canon.model.canonical import format_canonical, sha256_of
 from canon.model.errors import CanonError
 from canon.model.result import Result, format_result
@@ -67,6 +68,25 @@ class BakedBase(_Part):
         settings = self.config.get("config")
         labels = settings.get("Labels") if isinstance(settings, dict) else None
         return {str(name): str(value) for name, value in labels.items()} if isinstance(labels, dict) else {}
+
+
+class _File(BaseModel):
+    path: str
+    md5: str | None = None
+
+
+class _Entry(BaseModel):
+    """The form of a lock entry, as far as it is read; the entry itself is kept as it was recorded."""
+
+    cmd: str | list[str] | None = None
+    deps: list[_File] | None = None
+    outs: list[_File] | None = None
+    params: dict[str, dict[str, Any]] | None = None
+
+
+class _Pin(BaseModel):
+    md5: str
+    sha256: str | None = None
 
 
 class Provenance(_Part):
@@ -133,8 +153,15 @@ def provenance_from_bytes(content: bytes, name: str) -> Provenance:
     """Read a provenance file; ``name`` stands for it in messages. Raises CanonError."""
     document = json_from_bytes(content, name)
     try:
-        return Provenance.model_validate(document)
+        provenance = Provenance.model_validate(document)
+        for entry in provenance.entries.values():
+            _Entry.model_validate(entry)
+        for pin in provenance.pins.values():
+            _Pin.model_validate(pin)
+        layers = Manifest.model_validate(provenance.base.manifest).layers
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise CanonError(f"{name} is no provenance that this version reads: {place}: {first['msg']}") from None
+    check_config(f"the base in {name}", provenance.base.config, len(layers))
+    return provenance

@@ -209,6 +209,8 @@ def _model(evidence: Evidence) -> Iterator[Finding]:
         elif found.sha256 != file.sha256 or found.size != file.size:
             yield False, f"/{full} has the sha256 {found.sha256[:12]}…, and the result recorded {file.sha256[:12]}…"
     for path, sha256 in evidence.provenance.applied.items():
+        if path not in evidence.provenance.params:
+            yield False, f"/{SOURCE}/{path} is no params file of a stage, and lies over the code"
         found = there.pop(f"{SOURCE}/{path}", None)
         if found is None or found.sha256 != sha256:
             yield False, f"/{SOURCE}/{path} is not the params file that was applied"

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel, Field, ValidationError
+
 from canon.image.descriptors import (
     CONFIG,
     LAYER,
@@ -69,7 +71,7 @@ def load_image(source: Source, name: str, digest: str | None, platform: str = ""
         raise CanonError(f"the configuration of {name} has {manifest.config.size} bytes, more than {MAX_CONFIG}")
     config = json_from_bytes(b"".join(source.read(manifest.config)), f"the configuration of {name}")
     image = Image(name, descriptor_of(content, MANIFEST).digest, manifest, config, found)
-    _check_config(image)
+    check_config(name, config, len(manifest.layers))
     if platform and image.platform != platform:
         raise CanonError(f"{name} is an image for {image.platform}, not for {platform}")
     return image
@@ -83,17 +85,39 @@ def _of_platform(index: Index, name: str, platform: str) -> Descriptor:
     return known[wanted]
 
 
-def _check_config(image: Image) -> None:
-    rootfs = image.config.get("rootfs")
-    ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
-    if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
-        raise CanonError(f"the configuration of {image.name} names no layers; it is no image for containers")
-    if len(ids) != len(image.manifest.layers):
-        raise CanonError(
-            f"{image.name} has {len(image.manifest.layers)} layers, and its configuration names {len(ids)}"
-        )
-    if not isinstance(image.config.get("config") or {}, dict):
-        raise CanonError(f"the configuration of {image.name} is broken: `config` is no mapping")
+class _Settings(BaseModel):
+    """What of a configuration's settings is read here."""
+
+    env: list[str] | None = Field(default=None, alias="Env")
+    labels: dict[str, str] | None = Field(default=None, alias="Labels")
+
+
+class _Rootfs(BaseModel):
+    diff_ids: list[str]
+
+
+class _Config(BaseModel):
+    """The form of a configuration, as the specification has it; what else stands there is kept as it is."""
+
+    os: str
+    architecture: str
+    variant: str | None = None
+    created: str | None = None
+    rootfs: _Rootfs
+    config: _Settings | None = None
+    history: list[dict[str, Any]] | None = None
+
+
+def check_config(name: str, config: Mapping[str, Any], layers: int) -> None:
+    """Raise CanonError for a configuration that is not of the specification's form, or of another number of layers."""
+    try:
+        found = _Config.model_validate(config)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise CanonError(f"the configuration of {name} is broken: {place}: {first['msg']}") from None
+    if len(found.rootfs.diff_ids) != layers:
+        raise CanonError(f"{name} has {layers} layers, and its configuration names {len(found.rootfs.diff_ids)}")
 
 
 @dataclass(frozen=True)
