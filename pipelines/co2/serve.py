@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -100,16 +101,33 @@ async def bounded(request: Request, call_next: Any) -> Any:  # noqa: ANN401  Sta
     return await call_next(request)
 
 
+@app.exception_handler(RequestValidationError)
+async def refused(_: Request, error: RequestValidationError) -> Response:
+    """Say where and why, without what was sent: Python reads NaN and lone surrogates from JSON, and no answer can hold them."""
+    detail = [{key: each[key] for key in ("type", "loc", "msg")} for each in error.errors()]
+    return Response(json.dumps({"detail": detail}), 422, media_type="application/json")
+
+
 @app.post("/predict")
 def predict(asked: Dates, request: Request) -> Forecast:
     """CO2 on each date."""
     days: list[dt.date] = []
     for number, text in enumerate(asked.dates):
         try:
-            days.append(parse_date(text))
+            days.append(_day(text))
         except ValueError as error:
-            raise HTTPException(422, detail=[{"loc": ["body", "dates", number], "msg": str(error)}]) from None
+            raise HTTPException(
+                422, detail=[{"type": "value_error", "loc": ["body", "dates", number], "msg": str(error)}]
+            ) from None
     return Forecast(co2=[request.app.state.model.predict(day) for day in days])
+
+
+def _day(text: str) -> dt.date:
+    """The day of a text that is a date and nothing more: `parse_date` reads the beginning, as records have times behind it."""
+    day = parse_date(text)
+    if day.isoformat() != text:
+        raise ValueError(f"{text!r} is no date; write YYYY-MM-DD")
+    return day
 
 
 @app.get("/health")
