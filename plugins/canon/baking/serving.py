@@ -14,8 +14,13 @@ MLFLOW_FILE = "MLmodel"
 SCORING_SERVER = "mlflow.pyfunc.scoring_server.app:app"
 SCORING_PATH = "__pyfunc_model_path__"
 """Variable that names the model to that application (mlflow/pyfunc/scoring_server/app.py)."""
-COMPOUND = set(";&|()\n`")
-KEYWORDS = {"if", "for", "while", "until", "case", "{", "!", "time", "exec", "set", "cd", "export", "."}
+OPERATORS = set(";&|()<>")
+REDIRECTIONS = {"<", ">", ">>", "<>", ">|", "<&", ">&"}
+SHELL_ONLY = {
+    *("if", "for", "while", "until", "case", "{", "!", "time", ".", ":", "alias", "builtin", "cd", "command", "eval", "exec", "exit"),
+    *("export", "local", "read", "readonly", "return", "set", "shift", "source", "trap", "ulimit", "umask", "unset", "wait"),
+}  # fmt: skip
+"""Words that begin what only the shell can run: reserved ones, and commands that are no programs."""
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104  a container's own address, which its host maps
 
 
@@ -34,22 +39,31 @@ def serving_command(pipeline: Pipeline, source: str = f"/{SOURCE}") -> tuple[lis
     serving, path = served(pipeline)
     if serving.cmd is not None:
         return ["/bin/sh", "-c", f"exec {serving.cmd}" if is_simple(serving.cmd) else serving.cmd], {}
-    # `mlflow models serve` starts uvicorn as a child that SIGTERM does not reach (facts/mlflow.md): it is started itself.
+    # `mlflow models serve` starts uvicorn as a child that SIGTERM does not reach: it is started itself.
     options = ("--host", ANY_ADDRESS, "--port", str(serving.port), "--timeout-graceful-shutdown", "1")
     return ["uvicorn", SCORING_SERVER, *options], {SCORING_PATH: f"{source}/{path}"}
 
 
 def is_simple(command: str) -> bool:
-    """Tell whether the shell can become the command, so that a signal to the one reaches the other."""
+    """Tell whether the shell can become the command, so that a signal to the one reaches the other; no where it is not certain.
+
+    Of any other the shell runs the parts, and must: who writes one ends it with an `exec` of his own.
+    """
+    shell = shlex.shlex(command.strip(), posix=True, punctuation_chars=True)
+    shell.whitespace_split = True
+    shell.commenters = ""  # shlex takes any `#` for one, and what follows `a#b` would not be seen
     try:
-        words = shlex.split(command)
+        words = list(shell)
     except ValueError:
         return False
-    quoted = shlex.shlex(command, posix=True, punctuation_chars=True)
-    quoted.whitespace_split = True
-    parts = list(quoted)
-    compound = "\n" in command or any(part and set(part) <= COMPOUND for part in parts)
-    return bool(words) and not compound and "=" not in words[0] and words[0] not in KEYWORDS
+    compound = any(word and set(word) <= OPERATORS and word not in REDIRECTIONS for word in words)
+    return (
+        bool(words)
+        and not compound
+        and "\n" not in command.strip()
+        and "=" not in words[0]
+        and words[0] not in SHELL_ONLY
+    )
 
 
 def health_path(pipeline: Pipeline) -> str:

@@ -40,6 +40,15 @@ def pipeline(serving: str) -> Pipeline:
         ("one\ntwo", False),
         ("serve 'unfinished", False),
         ("(serve)", False),
+        ("serve --at http://x/#top", True),
+        ("serve a#b && other", False),
+        ("serve a;>b other", False),
+        ("serve\n", True),
+        ("serve <<END", False),
+        ("serve &> log", False),
+        (": nothing", False),
+        ("eval serve", False),
+        ("trap other TERM", False),
     ],
 )
 def test_the_shell_becomes_a_simple_command_and_no_other(command: str, simple: bool) -> None:  # noqa: FBT001
