@@ -47,10 +47,17 @@ def _open(file: Path) -> BinaryIO:
 
 
 def link(path: str, target: str, top: str) -> Member:
-    """The member of a symbolic link. Raises CanonError when it points out of ``top``."""
+    """The member of a symbolic link. Raises CanonError when it points out of ``top``, or may do so by way of another link.
+
+    In `a/..`, `a` may be a link itself: then what follows lies elsewhere than its text says.
+    """
     place = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+    parts = [part for part in target.split("/") if part not in {"", "."}]
+    up = next((number for number, part in enumerate(parts) if part != ".."), len(parts))
     if posixpath.isabs(target) or not (place == top or place.startswith(f"{top}/")):
         raise CanonError(f"{path} is a link to {target!r}, which is not in the image; put the file itself there")
+    if ".." in parts[up:]:
+        raise CanonError(f"{path} is a link to {target!r}, which goes up again after a name; write it without that")
     return Member(path, target=target)
 
 

@@ -60,11 +60,14 @@ def test_layers_come_over_each_other(tmp_path: Path) -> None:
         ([(f"{TOP}/link", tarfile.SYMTYPE, "../../..")], "which is not in the image"),
         ([(f"{TOP}/dir", tarfile.SYMTYPE, "other"), (f"{TOP}/dir/x", tarfile.REGTYPE, b"x")], "lies below a link or a file"),
         ([(f"{TOP}/file", tarfile.REGTYPE, b""), (f"{TOP}/file/x", tarfile.REGTYPE, b"x")], "lies below a link or a file"),
+        ([(f"{TOP}/a/b/up", tarfile.SYMTYPE, "../.."), (f"{TOP}/a/b/c/d/e", tarfile.SYMTYPE, "../../up/../../../etc")], "goes up again after a name"),
+        ([(f"{TOP}/a/.wh...", tarfile.REGTYPE, b"")], "is a whiteout of nothing"),
+        ([(f"{TOP}/a/.wh.", tarfile.REGTYPE, b"")], "is a whiteout of nothing"),
         ([(f"{TOP}/hard", tarfile.LNKTYPE, "etc/passwd")], "is neither file, link nor folder"),
         ([(f"{TOP}/null", tarfile.CHRTYPE, b"")], "is neither file, link nor folder"),
         ([(f"{TOP}/fifo", tarfile.FIFOTYPE, b"")], "is neither file, link nor folder"),
     ],
-    ids=["absolute", "leaves", "through a link", "through a file", "hard link", "device", "pipe"],
+    ids=["absolute", "leaves", "through a link", "through a file", "by way of a link", "whiteout of ..", "whiteout", "hard link", "device", "pipe"],
 )  # fmt: skip
 def test_what_would_lead_elsewhere_is_refused(
     tmp_path: Path, members: list[tuple[str, bytes, bytes | str]], says: str
@@ -77,6 +80,52 @@ def test_what_would_lead_elsewhere_is_refused(
 def test_paths_that_leave_are_none_of_the_part(tmp_path: Path, path: str) -> None:
     unpacked(tmp_path, layer((path, tarfile.REGTYPE, b"evil")))
     assert not list(tmp_path.rglob("outside"))
+
+
+@pytest.mark.parametrize("name", ["a\0b", ".wh.a\0b"])
+def test_a_name_that_no_file_has_is_refused(tmp_path: Path, name: str) -> None:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("x")
+        info.pax_headers = {"path": f"{TOP}/{name}"}
+        tar.addfile(info)
+    with pytest.raises(CanonError, match="is not unpacked"):
+        unpacked(tmp_path, stream.getvalue())
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_whiteout_hides_the_layers_below_and_not_its_own(tmp_path: Path, first: bool) -> None:  # noqa: FBT001
+    file = tarfile.REGTYPE
+    new = ((f"{TOP}/a", file, b"new"), (f"{TOP}/d/e/new", file, b"new"))
+    whiteouts = ((f"{TOP}/.wh.a", file, b""), (f"{TOP}/d/.wh..wh..opq", file, b""))
+    into = unpacked(
+        tmp_path,
+        layer((f"{TOP}/a", file, b"old"), (f"{TOP}/d/e/old", file, b"old"), (f"{TOP}/d/f/old", file, b"old")),
+        layer(*(whiteouts + new if first else new + whiteouts)),
+    )
+    found = {path.relative_to(into / TOP).as_posix() for path in into.rglob("*") if path.is_file()}
+    assert found == {"a", "d/e/new"}
+    assert (into / TOP / "a").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(
+    "above",
+    [("opt/.wh.canon", tarfile.REGTYPE, b""), (".wh.opt", tarfile.REGTYPE, b""), (".wh..wh..opq", tarfile.REGTYPE, b""), ("opt", tarfile.SYMTYPE, "srv")],
+    ids=["the part", "its folder", "everything", "a link for its folder"],
+)  # fmt: skip
+def test_what_a_layer_hides_above_is_gone(tmp_path: Path, above: tuple[str, bytes, bytes | str]) -> None:
+    old, new = (f"{TOP}/d/old", tarfile.REGTYPE, b""), (f"{TOP}/new", tarfile.REGTYPE, b"")
+    into = unpacked(tmp_path, layer(old), layer(above, new))
+    assert [path.name for path in into.rglob("*") if path.is_file()] == ["new"]
+
+
+def test_a_whiteout_does_not_reach_through_a_link(tmp_path: Path) -> None:
+    into = unpacked(
+        tmp_path,
+        layer((f"{TOP}/d/a", tarfile.REGTYPE, b""), (f"{TOP}/l", tarfile.SYMTYPE, "d")),
+        layer((f"{TOP}/l/.wh.a", tarfile.REGTYPE, b""), (f"{TOP}/l/.wh..wh..opq", tarfile.REGTYPE, b"")),
+    )
+    assert (into / TOP / "d/a").exists()
 
 
 def test_a_link_that_a_later_layer_replaces_is_not_written_through(tmp_path: Path) -> None:
