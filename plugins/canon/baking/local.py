@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import signal
+import socket
 import subprocess
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -89,39 +92,69 @@ def _service(pipeline: Pipeline, folder: Path, env: Mapping[str, str], port: int
 
 def _on_loopback(command: str, declared: int, port: int | None) -> str:
     """The command with loopback for every address, and with another port. Raises CanonError where it does not name its port."""
-    words = command.split(" ")
-    changed = [LOOPBACK if word == ANY_ADDRESS else word.replace(f"={ANY_ADDRESS}", f"={LOOPBACK}") for word in words]
+    changed = re.sub(rf"(?<![\w.]){re.escape(ANY_ADDRESS)}(?![\w.])", LOOPBACK, command)
     if port is None or port == declared:
-        return " ".join(changed)
-    again = [str(port) if word == str(declared) else word.replace(f"={declared}", f"={port}") for word in changed]
-    if again == changed:
+        return changed
+    # A word, the value of an option, or what follows the address that is listened at; never a port of another host.
+    place = rf"((?:^|[\s=\"'])(?:{re.escape(LOOPBACK)}:|localhost:|:)?){declared}(?=[\s\"']|$)"
+    again, count = re.subn(place, rf"\g<1>{port}", changed)
+    if not count:
         raise CanonError(
             f"`{command}` does not name the port {declared}, so that --port cannot change it; change the declaration"
         )
-    return " ".join(again)
+    return again
 
 
 def run_service(service: Service, say: Say) -> int:
-    """Run a service until it ends; signals to this process are passed on. Return its exit status, 128 + n for signal n."""
-    process = subprocess.Popen(list(service.command), cwd=service.folder, env=dict(service.env), start_new_session=True)
-    watch = threading.Thread(target=_say_when_well, args=(service, process, say), daemon=True)
-    with _passed_on(process):
-        watch.start()
+    """Run a service until it ends; signals to this process are passed on. Return its exit status, 128 + n for signal n.
+
+    Raises CanonError when something listens at its address already: that would be taken for the service.
+    """
+    _check_free(service)
+    with _passed_on() as pass_to:
+        process = subprocess.Popen(
+            list(service.command), cwd=service.folder, env=dict(service.env), start_new_session=True
+        )
+        pass_to(process)
+        threading.Thread(target=_say_when_well, args=(service, process, say), daemon=True).start()
         code = process.wait()
     return code if code >= 0 else 128 - code
 
 
+def _check_free(service: Service) -> None:
+    place = urllib.parse.urlsplit(service.health)
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        if probe.connect_ex((str(place.hostname), place.port or 80)) == 0:
+            raise CanonError(
+                f"something listens at {place.hostname}:{place.port} already; stop it, or take another one with --port"
+            )
+
+
 @contextlib.contextmanager
-def _passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """SIGINT and SIGTERM go to the service and to all that it started."""
+def _passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """SIGHUP, SIGINT and SIGTERM go to the process that is named, and to all that it started; early ones wait for that.
+
+    It has a session of its own: the terminal's signals come here alone, and so does the one of a terminal that is closed.
+    """
+    started: list[int] = []
+    early: list[int] = []
+
+    def send(number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(started[0], number)
 
     def forward(number: int, _: object) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+        send(number) if started else early.append(number)
 
-    before = {each: signal.signal(each, forward) for each in (signal.SIGINT, signal.SIGTERM)}
+    def pass_to(process: subprocess.Popen[bytes]) -> None:
+        started.append(process.pid)
+        for number in early:
+            send(number)
+
+    before = {each: signal.signal(each, forward) for each in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield pass_to
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -134,7 +167,7 @@ def _say_when_well(service: Service, process: subprocess.Popen[bytes], say: Say)
             return
         try:
             with opener.open(service.health, timeout=2):
-                say(f"canon: it answers at {service.health.rsplit('/', 1)[0]}")
+                say(f"canon: it answers at http://{urllib.parse.urlsplit(service.health).netloc}")
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
