@@ -117,8 +117,15 @@ def run_service(service: Service, say: Say) -> int:
         )
         pass_to(process)
         threading.Thread(target=_say_when_well, args=(service, process, say), daemon=True).start()
-        code = process.wait()
+        code = _wait(process)
     return code if code >= 0 else 128 - code
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the end, looking up now and then: a signal just before a wait without limit would be handled only after it."""
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(1)
 
 
 def _check_free(service: Service) -> None:
