@@ -79,7 +79,7 @@ class Wire:
                 self._give_up_or_wait(attempt, again, what, None)
                 continue
             if response.status_code < OK:
-                return response
+                return response if options.get("stream") else self._read(response)
             response_words = _said(response)
             response.close()
             if response.status_code == UNAUTHORIZED and not asked:
@@ -94,6 +94,14 @@ class Wire:
                 continue
             raise self._problem(response.status_code, response_words, url)
         raise AssertionError(path)
+
+    def _read(self, response: requests.Response) -> requests.Response:
+        """Take what is left of an answer of which the headers are wanted, so that the connection can be used again."""
+        try:
+            read_all(response, MAX_TOKEN)
+        except (ValueError, OSError, requests.exceptions.RequestException):
+            response.close()
+        return response
 
     def _find_scheme(self) -> None:
         """On loopback a registry may speak TLS all the same: it is asked once, without a name or a password."""
@@ -128,7 +136,7 @@ class Wire:
             response = self._session.request(
                 method.upper(),
                 place,
-                **options,
+                **{**options, "stream": True},  # nothing is read that nobody bounds, of a redirect neither
                 auth=self.login.authorize if ours else anonymous,
                 allow_redirects=False,
                 timeout=TIMEOUT,
