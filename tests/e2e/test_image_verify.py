@@ -295,6 +295,20 @@ def test_links_that_lead_out_of_the_code_are_not_followed(
     assert "bait-2retnuh" not in done.stdout + done.stderr
 
 
+def test_files_of_the_host_are_not_read(served: Path, baked: tuple[Path, str], tmp_path: Path) -> None:
+    secret = tmp_path / "secret.yaml"
+    secret.write_text("key: bait-2retnuh\n")
+
+    def change(document: dict[str, Any]) -> None:
+        document["entries"]["fit"]["params"][str(secret)] = {"key": 1}
+        document["entries"]["fit"]["deps"].append({"path": f"../../../..{secret}", "md5": "0" * 32})
+
+    found = failed(served, forge(*baked, layers=in_layer(2, edit(change), tmp_path)))
+    assert_said(found["params"], "outside of the repository")
+    assert_said(found["deps"], "outside of the repository")
+    assert "bait-2retnuh" not in json.dumps(found)
+
+
 def test_a_clone_that_does_not_know_the_commit_says_so(served: Path, baked: tuple[Path, str], tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
@@ -306,6 +320,33 @@ def test_a_clone_that_does_not_know_the_commit_says_so(served: Path, baked: tupl
     git(other, "commit", "-qm", "other")
     done = canon(other, "image", "verify", f"oci:{baked[0]}@{baked[1]}", code=1)
     assert_said(done.stdout, "Git knows no commit", "fetch it", "no commit here records the result")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda document: document["entries"]["fit"].update(deps=[1]), "deps.0: Input should be"),
+        (lambda document: document.update(commit="--all"), "commit: String should match"),
+        (lambda document: document["base"]["manifest"].update(layers=3), "layers: Input should be"),
+        (lambda document: document["base"]["config"].update(history={}), "history: Input should be"),
+        (lambda document: document.update(schema=2), "schema: Input should be 1"),
+    ],
+)
+def test_a_provenance_of_another_form_is_named(
+    served: Path, baked: tuple[Path, str], tmp_path: Path, change: Callable[[dict[str, Any]], object], says: str
+) -> None:
+    new = forge(*baked, layers=in_layer(2, edit(change), tmp_path))
+    assert_said(canon(served, "image", "verify", f"oci:../made@{new}", code=1).stderr, says)
+
+
+@pytest.mark.parametrize(("key", "value"), [("Env", 3), ("Labels", []), ("Labels", {"a": 1})])
+def test_a_configuration_of_another_form_is_named(
+    served: Path, baked: tuple[Path, str], key: str, value: object
+) -> None:
+    new = forge(*baked, config=lambda config: config["config"].update({key: value}))
+    for command in ("verify", "inspect"):
+        said = canon(served, "image", command, f"oci:../made@{new}", code=1).stderr
+        assert_said(said, "is broken: config." + key)
 
 
 def test_inspect_says_what_is_in_it(served: Path, baked: tuple[Path, str]) -> None:

@@ -17,6 +17,7 @@ from canon.dvc.lockfile import load_lockfile
 from canon.dvc.params import load_params, tracked_values
 from canon.git import commit_text, run_git, try_git
 from canon.model.errors import CanonError
+from canon.model.paths import leaves_repository
 from canon.model.pins import Pins, data_hash
 from canon.model.project import Pipeline, Project, load_settings
 from canon.model.result import data_inputs, format_result
@@ -79,6 +80,8 @@ def dep_findings(evidence: Evidence, known: Pipeline | CanonError) -> Iterator[F
 def _dep_problem(
     evidence: Evidence, path: str, expected: str, made: Mapping[str, str], inputs: Mapping[str, str]
 ) -> str | None:
+    if leaves_repository(path):
+        return f"depends on {path}, outside of the repository: nothing in the image proves it"
     if path in made:
         return None if made[path] == expected else f"ran on another {path} than the stage made that has it as an out"
     if path in inputs:
@@ -97,6 +100,12 @@ def param_findings(evidence: Evidence, known: Pipeline | CanonError) -> Iterator
     for name, wdir, entry in _entries(evidence.provenance, pipeline):
         for file, values in (entry.get("params") or {}).items():
             path = posixpath.normpath(posixpath.join(wdir, file))
+            if leaves_repository(path):
+                yield (
+                    False,
+                    f"`{name}` has its params in {path}, outside of the repository: nothing in the image proves them",
+                )
+                continue
             found = tracked_values(load_params(evidence.code / path), tuple(values), path)
             for key, value in values.items():
                 count += 1
