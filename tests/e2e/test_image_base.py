@@ -319,3 +319,14 @@ def test_a_folder_that_is_no_repository_says_so(project: Path) -> None:
     shutil.rmtree(project / ".git")
     said = canon(project, "image", "base", "p", "--from", "oci:../below", "--to", "oci:../made", code=1).stderr
     assert_said(said, "is not in a Git repository; run `git init` there")
+
+
+def test_bytecode_is_refused_and_not_left_out(packaged: Path, tmp_path: Path) -> None:
+    file = packaged / "pipelines/p.yaml"
+    file.write_text(
+        file.read_text().replace("requirements: requirements.lock}", "requirements: requirements.lock, bytecode: true}")
+    )
+    commit(packaged)
+    said = canon(packaged, "image", "base", "p", "--from", "oci:../below", "--to", "oci:../made", code=1).stderr
+    assert_said(said, "asks for `environment.bytecode`, which no image gets yet; take it out")
+    assert not (tmp_path / "made").exists()

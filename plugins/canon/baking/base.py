@@ -167,6 +167,8 @@ def _requirements(root: Path, pipeline: Pipeline, code: Code) -> bytes | None:
 
 def _requirements_file(pipeline: Pipeline) -> str | None:
     declared = pipeline.declaration.environment
+    if declared is not None and declared.bytecode:
+        raise CanonError(f"{pipeline.file} asks for `environment.bytecode`, which no image gets yet; take it out")
     return declared.requirements if declared is not None else None
 
 
