@@ -295,6 +295,65 @@ def test_links_that_lead_out_of_the_code_are_not_followed(
     assert "bait-2retnuh" not in done.stdout + done.stderr
 
 
+def test_the_image_does_not_choose_what_it_is_judged_by(served: Path, baked: tuple[Path, str], tmp_path: Path) -> None:
+    """A declaration that lies over the code's as an applied file is not read, and is named."""
+
+    def change(files: Files) -> None:
+        text = (served / "pipelines/p.yaml").read_text().replace("name: p", "name: p\ntrack: false")
+        files[f"{SOURCE}/pipelines/p.yaml"] = text.encode()
+        digest = hashlib.sha256(text.encode()).hexdigest()
+
+        def record(document: dict[str, Any]) -> None:
+            document["applied"]["pipelines/p.yaml"] = digest
+            document["params"]["pipelines/p.yaml"] = {}
+
+        edit(record)(files)
+
+    found = failed(served, forge(*baked, layers=in_layer(2, change, tmp_path)))
+    assert_said(found["model"], "pipelines/p.yaml is no params file of a stage, and lies over the code")
+
+
+def test_a_model_at_another_place(served: Path, baked: tuple[Path, str], tmp_path: Path) -> None:
+    def change(files: Files) -> None:
+        for path in [path for path in files if path.startswith(f"{SOURCE}/model/")]:
+            files[path.replace("/model/", "/lib/")] = files.pop(path)
+        edit(lambda document: document["model"].update(path="lib"))(files)
+
+    found = failed(served, forge(*baked, layers=in_layer(2, change, tmp_path)))
+    assert_said(found["model"], "it holds net at lib, and net at model is declared to be served")
+
+
+def test_without_track_the_model_is_held_against_the_stages_md5(served: Path, tmp_path: Path) -> None:
+    file = served / "pipelines/p.yaml"
+    file.write_text(file.read_text().replace("name: p", "name: p\ntrack: false"))
+    canon(served, "render")
+    git(served, "add", "--all")
+    git(served, "commit", "-qm", "no track")
+    repro(served, "trained again") if git(served, "status", "--porcelain") else None
+    digest = bake(served)
+
+    def canonical(value: object) -> bytes:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def change(files: Files) -> None:
+        document = json.loads(files[PROVENANCE])
+        files[WEIGHTS] = files[WEIGHTS].replace(b"0.5", b"0.7")
+        sha256 = hashlib.sha256(files[WEIGHTS]).hexdigest()
+        document["artifacts"]["net"]["parts/weights.json"] = sha256
+        document["model"]["files"]["parts/weights.json"]["sha256"] = sha256
+        document["model"]["files"]["parts/weights.json"]["md5"] = hashlib.md5(
+            files[WEIGHTS], usedforsecurity=False
+        ).hexdigest()
+        parts = ("pipeline", "params", "metrics", "pins", "entries", "artifacts")
+        document["result"] = hashlib.sha256(
+            canonical({"schema": 1} | {key: document[key] for key in parts})
+        ).hexdigest()
+        files[PROVENANCE] = canonical(document) + b"\n"
+
+    found = failed(served, forge(served / "../made", digest, layers=in_layer(2, change, tmp_path)))
+    assert_said(found["model"], "and the stage recorded")
+
+
 def test_files_of_the_host_are_not_read(served: Path, baked: tuple[Path, str], tmp_path: Path) -> None:
     secret = tmp_path / "secret.yaml"
     secret.write_text("key: bait-2retnuh\n")

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from canon.baking.base import Code, base_edits
+from canon.baking.base import Code, base_edits, is_declared
 from canon.baking.code import source_commit
 from canon.baking.environment import ENVIRONMENT, environment_members
 from canon.baking.evidence import Evidence, Finding
@@ -48,6 +48,13 @@ def below_findings(
         return
     if isinstance(known, CanonError):
         raise known
+    as_declared = is_declared(known, below)
+    if evidence.base_labels.get(BASE) == "declared" and not as_declared:
+        if given is not None:
+            yield False, f"{below.name} is not the image that the code declares, and the base says that it is"
+        else:
+            yield None, "what lies below is not known by the declared digest; say --from with the declared image"
+        return
     added = evidence.image.manifest.layers[len(below.manifest.layers) : -1]
     origins = ("environment", "code")[-len(added) :] if len(added) in {1, 2} else ()
     layers = [Layer(layer, says) for layer, says in zip(added, origins, strict=False)]
@@ -61,7 +68,7 @@ def below_findings(
             recorded_code(root, evidence),
             below,
             labels.get(PYTHON),
-            declared=labels.get(BASE) == "declared",
+            declared=as_declared,
         ),
     )
     if made.descriptor.digest != base.digest:

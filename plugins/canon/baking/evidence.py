@@ -7,7 +7,7 @@ import hashlib
 import os
 import posixpath
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -34,6 +34,7 @@ class Found:
     """A file as it lies in a layer; ``size`` in bytes, ``target`` that of a link."""
 
     sha256: str = ""
+    md5: str = ""
     size: int = 0
     executable: bool = False
     target: str = ""
@@ -93,9 +94,14 @@ def gather(source: Source, image: Image, provenance: Provenance, into: Path) -> 
                 check_layer(source, image, number)
         except CanonError as error:
             evidence.problems.append(str(error))
-    for path, content in evidence.applied.items():
-        _write(into / path, content)
     return evidence
+
+
+def apply_params(evidence: Evidence, allowed: Collection[str]) -> None:
+    """Lay the params files that were applied over the code: those of the declared stages, which the code alone says. Raises CanonError."""
+    for path, content in evidence.applied.items():
+        if path in allowed and (evidence.code / path).is_file():
+            _write(evidence.code / path, content)
 
 
 def _members(layer: tarfile.TarFile, name: str) -> Iterator[tuple[str, tarfile.TarInfo]]:
@@ -106,7 +112,7 @@ def _members(layer: tarfile.TarFile, name: str) -> Iterator[tuple[str, tarfile.T
         if path in seen or posixpath.normpath(path) != path or path.startswith(("/", "../")):
             raise CanonError(f"{name} holds {path!r} twice, or outside of its place")
         seen.add(path)
-        if member.isreg() or member.issym():
+        if (member.isreg() and not member.issparse()) or member.issym():  # a sparse one has as many bytes as it likes
             yield path, member
         elif not member.isdir():
             raise CanonError(f"{name} holds {path!r}, which is neither file, link nor folder")
@@ -130,7 +136,7 @@ def _read_model(source: Source, image: Image, number: int, evidence: Evidence) -
             if path in params and member.isreg() and member.size <= MAX_PARAMS:
                 content = b"".join(chunks)
                 evidence.applied[params[path]] = content
-                evidence.model[path] = Found(hashlib.sha256(content).hexdigest(), len(content))
+                evidence.model[path] = Found(hashlib.sha256(content).hexdigest(), size=len(content))
             else:
                 found = _hashed(member, chunks, None)
                 if path != PROVENANCE:
@@ -150,7 +156,7 @@ def _chunks(layer: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
 
 def _hashed(member: tarfile.TarInfo, chunks: Iterable[bytes], place: Path | None) -> Found:
     """Hash a file; put it, or a link, at its place. The place's folders are made here, so that no link leads out of them."""
-    found = hashlib.sha256()
+    found, known = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     executable = bool(member.mode & 0o100)
     with contextlib.ExitStack() as stack:
         out: IO[bytes] | None = None
@@ -164,11 +170,13 @@ def _hashed(member: tarfile.TarInfo, chunks: Iterable[bytes], place: Path | None
                 place.chmod(0o755 if executable else 0o644)
         for chunk in chunks:
             found.update(chunk)
+            if place is None:  # DVC's own hash of the model
+                known.update(chunk)
             if out is not None:
                 out.write(chunk)
     if member.issym():
         return Found(target=member.linkname)
-    return Found(found.hexdigest(), member.size, executable)
+    return Found(found.hexdigest(), known.hexdigest(), member.size, executable)
 
 
 def _folder(place: Path) -> None:

@@ -163,5 +163,12 @@ def provenance_from_bytes(content: bytes, name: str) -> Provenance:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise CanonError(f"{name} is no provenance that this version reads: {place}: {first['msg']}") from None
+    try:
+        canonical = format_provenance(provenance) == content
+        format_json(provenance.base.config)
+    except (ValueError, RecursionError):
+        canonical = False
+    if not canonical:
+        raise CanonError(f"{name} is not as Canon writes it: it was edited")
     check_config(f"the base in {name}", provenance.base.config, len(layers))
     return provenance

@@ -5,23 +5,27 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from canon.baking.bake import serving_edits
 from canon.baking.below import below_findings, environment_findings, recorded_code
 from canon.baking.code import SOURCE, code_members
-from canon.baking.evidence import Evidence, Finding, gather, load_provenance
+from canon.baking.evidence import Evidence, Finding, Found, apply_params, gather, load_provenance
 from canon.baking.labels import BASE, BASE_DIGEST, REVISION, TREE
 from canon.baking.origins import data_findings, dep_findings, git_findings, param_findings, stage_findings
 from canon.baking.provenance import Provenance
+from canon.baking.serving import served
 from canon.git import commit_source_tree
 from canon.image.descriptors import CONFIG, Manifest, descriptor_of, format_json, json_from_bytes
 from canon.image.images import Image, Layer, compose
 from canon.image.layers import describe, members_in_order, tar_chunks
 from canon.image.stores import Source
 from canon.model.errors import CanonError, listed
+from canon.model.pins import Pins, folder_md5, load_pins
 from canon.model.project import Pipeline, load_pipeline, load_settings
+from canon.output.files import load_text
+from canon.workspaces.profiles import params_files
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,17 @@ def verify_image(
     provenance = load_provenance(source, image)
     with tempfile.TemporaryDirectory(prefix="canon-verify-") as scratch:
         evidence = gather(source, image, provenance, Path(scratch).resolve())
-        pipeline = _pipeline(evidence)
+        pipeline = _pipeline(evidence)  # of the code, before anything is laid over it
+        allowed = () if isinstance(pipeline, CanonError) else applicable(pipeline)
+        apply_params(evidence, allowed)
+        pipeline = _with_applied_pins(evidence, pipeline)
         lines: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
             ("layers", lambda: _layers(evidence)),
             ("base", lambda: _base(evidence, pipeline)),
             ("below", lambda: below_findings(root, evidence, pipeline, source, below)),
             ("environment", lambda: environment_findings(evidence, pipeline, rebuild=rebuild)),
             ("code", lambda: _code(root, evidence)),
-            ("model", lambda: _model(evidence)),
+            ("model", lambda: _model(evidence, pipeline)),
             ("result", lambda: _result(provenance)),
             ("stages", lambda: stage_findings(evidence, pipeline)),
             ("deps", lambda: dep_findings(evidence, pipeline)),
@@ -109,6 +116,22 @@ def _pipeline(evidence: Evidence) -> Pipeline | CanonError:
     return CanonError(f"the code in the image declares no pipeline `{name}`")
 
 
+def applicable(pipeline: Pipeline) -> tuple[str, ...]:
+    """The files that a profile or an experiment may change: params files of the stages, the pins, the environment's."""
+    return (*params_files(pipeline), pipeline.pins_file, pipeline.environment_file)
+
+
+def _with_applied_pins(evidence: Evidence, pipeline: Pipeline | CanonError) -> Pipeline | CanonError:
+    """The declaration of the code, with the pins as they were applied."""
+    if isinstance(pipeline, CanonError):
+        return pipeline
+    try:
+        text = load_text(evidence.code / pipeline.pins_file, pipeline.pins_file)
+        return replace(pipeline, pins=Pins() if text is None else load_pins(text, pipeline.pins_file))
+    except CanonError as error:
+        return error
+
+
 def known(pipeline: Pipeline | CanonError) -> Pipeline:
     """The declaration; raises what stood in the way of it."""
     if isinstance(pipeline, CanonError):
@@ -138,15 +161,14 @@ def _base(evidence: Evidence, pipeline: Pipeline | CanonError) -> Iterator[Findi
     labels = _labels(base.config)
     below = str(labels.get(BASE_DIGEST))
     if labels.get(BASE) != "declared":
-        yield True, f"{base.digest[:19]}… on {below[:19]}…, which is not the declared image"
+        yield None, f"{base.digest[:19]}… on {below[:19]}…, which is not the declared image"
         return
-    declared = known(pipeline)
-    environment = declared.declaration.environment
-    image_name = (environment.image or "") if environment is not None else ""
-    if not image_name.endswith(f"@{below}") and labels.get(f"{BASE_DIGEST.removesuffix('digest')}name") != image_name:
-        yield False, f"the image below is {below}, and the code declares {image_name}"
+    environment = known(pipeline).declaration.environment
+    declared = (environment.image or "") if environment is not None else ""
+    if not declared.endswith(f"@{below}"):  # the declared digest may be that of an index, which `below` looks into
+        yield None, f"{base.digest[:19]}… on {below[:19]}…; the code declares {declared}"
         return
-    yield True, f"{base.digest[:19]}… on the declared {image_name}"
+    yield True, f"{base.digest[:19]}… on the declared {declared}"
 
 
 def _difference(recorded: list[str], there: list[str]) -> str:
@@ -194,9 +216,16 @@ def _code(root: Path, evidence: Evidence) -> Iterator[Finding]:
         yield False, "the code layer has the files of the commit, and is not the layer that Canon makes of them"
 
 
-def _model(evidence: Evidence) -> Iterator[Finding]:
-    """The model's files are those of the result, by sha256, and nothing else lies beside them."""
+def _model(evidence: Evidence, pipeline: Pipeline | CanonError) -> Iterator[Finding]:
+    """The model is what the declaration serves; its files are those of the result, by sha256, and nothing else lies beside them."""
     model = evidence.provenance.model
+    serving, path = served(known(pipeline))
+    if (model.artifact, model.path) != (serving.artifact, path):
+        yield (
+            False,
+            f"it holds {model.artifact} at {model.path}, and {serving.artifact} at {path} is declared to be served",
+        )
+    yield from _stored(evidence)
     recorded = evidence.provenance.artifacts.get(model.artifact)
     if recorded != {path: file.sha256 for path, file in model.files.items()}:
         yield False, f"the provenance names other files of {model.artifact} than its result does"
@@ -208,12 +237,7 @@ def _model(evidence: Evidence) -> Iterator[Finding]:
             yield False, f"/{full} is missing"
         elif found.sha256 != file.sha256 or found.size != file.size:
             yield False, f"/{full} has the sha256 {found.sha256[:12]}…, and the result recorded {file.sha256[:12]}…"
-    for path, sha256 in evidence.provenance.applied.items():
-        if path not in evidence.provenance.params:
-            yield False, f"/{SOURCE}/{path} is no params file of a stage, and lies over the code"
-        found = there.pop(f"{SOURCE}/{path}", None)
-        if found is None or found.sha256 != sha256:
-            yield False, f"/{SOURCE}/{path} is not the params file that was applied"
+    yield from _applied(evidence, pipeline, there)
     for path in sorted(there):
         yield False, f"/{path} lies in the model's layer, and is no part of the model"
     if not evidence.plain:
@@ -222,6 +246,49 @@ def _model(evidence: Evidence) -> Iterator[Finding]:
             "the model's layer is not what Canon makes of these files: names, order, owners, times or modes are others",
         )
     yield True, f"{len(model.files)} files of {model.artifact}, {model.hash[:12]}…"
+
+
+def _applied(evidence: Evidence, pipeline: Pipeline | CanonError, there: dict[str, Found]) -> Iterator[Finding]:
+    """Params files lie over the code as they were applied, and nothing else does; they are taken out of ``there``."""
+    for path, sha256 in evidence.provenance.applied.items():
+        if path not in applicable(known(pipeline)):
+            yield False, f"/{SOURCE}/{path} is no params file of a stage, and lies over the code"
+        found = there.pop(f"{SOURCE}/{path}", None)
+        if found is None or found.sha256 != sha256:
+            yield False, f"/{SOURCE}/{path} is not the params file that was applied"
+
+
+def _stored(evidence: Evidence) -> Iterator[Finding]:
+    """The bytes in the layer have the md5 that the stage recorded of its out."""
+    model = evidence.provenance.model
+    top = f"{SOURCE}/{model.path}"
+    there = {
+        path.removeprefix(top).strip("/"): found.md5
+        for path, found in evidence.model.items()
+        if path == top or path.startswith(f"{top}/")
+    }
+    outs = {
+        str(out["path"]): str(out.get("md5"))
+        for entry in evidence.provenance.entries.values()
+        for out in entry.get("outs") or ()
+    }
+    recorded = next(
+        (
+            md5
+            for path, md5 in outs.items()
+            if path == model.path or f"{model.path}/".endswith(f"/{path.lstrip('./')}/")
+        ),
+        None,
+    )
+    if recorded is not None:
+        found = folder_md5(sorted(there.items())) if recorded.endswith(".dir") else there.get("", "")
+        if found != recorded:
+            yield (
+                False,
+                f"the files of {model.path} have the md5 {found[:12]}…, and the stage recorded {recorded[:12]}…",
+            )
+    if any(file.md5 != there.get(path) for path, file in model.files.items()):
+        yield False, "the provenance names other md5 of the model's files than they have"
 
 
 def _result(provenance: Provenance) -> Iterator[Finding]:

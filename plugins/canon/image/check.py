@@ -83,7 +83,7 @@ def open_layer(source: Source, image: Image, number: int) -> Iterator[tarfile.Ta
         with tarfile.open(fileobj=io.BufferedReader(stream), mode="r|") as layer:
             yield layer
         found = stream.diff_id()
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as error:  # tarfile's own, of hostile headers
         raise CanonError(f"{name} cannot be read: {error}") from None
     if found != image.diff_ids[number]:
         raise CanonError(f"{name} unpacks to {found}, and the configuration says {image.diff_ids[number]}")
@@ -104,7 +104,7 @@ def peek(source: Source, image: Image, number: int, path: str, limit: int) -> by
                         raise CanonError(f"/{path} of {image.name} has {member.size} bytes, more than {limit}")
                     file = layer.extractfile(member)
                     return file.read() if file else b""
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as error:  # tarfile's own, of hostile headers
         raise CanonError(f"layer {number + 1} of {image.name} cannot be read: {error}") from None
     return None
 
