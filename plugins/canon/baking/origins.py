@@ -174,11 +174,14 @@ def git_findings(root: Path, evidence: Evidence, known: Pipeline | CanonError) -
         return
     if not _pipeline(known).declaration.track:
         commit = _commit_with_entries(root, provenance)
+        if commit and not _has_files(root, commit, provenance.applied):
+            yield False, "the params files that were applied are not those of the commit that has the entries"
+            return
         if commit:
-            yield (
-                True,
-                f"the entries are those of the commit {commit[:12]}; `track: false` keeps no sha256 of the model in Git",
+            said = (
+                f"the entries are those of the commit {commit[:12]}; `track: false` keeps no sha256 of the model in Git"
             )
+            yield None, said
             return
     yield (
         False,

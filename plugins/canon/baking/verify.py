@@ -11,21 +11,20 @@ from pathlib import Path
 from canon.baking.bake import serving_edits
 from canon.baking.below import below_findings, environment_findings, recorded_code
 from canon.baking.code import SOURCE, code_members
-from canon.baking.evidence import Evidence, Finding, Found, apply_params, gather, load_provenance
+from canon.baking.contained import applicable, known, model_findings
+from canon.baking.evidence import Evidence, Finding, apply_params, gather, load_provenance
 from canon.baking.labels import BASE, BASE_DIGEST, REVISION, TREE
 from canon.baking.origins import data_findings, dep_findings, git_findings, param_findings, stage_findings
 from canon.baking.provenance import Provenance
-from canon.baking.serving import served
 from canon.git import commit_source_tree
 from canon.image.descriptors import CONFIG, Manifest, descriptor_of, format_json, json_from_bytes
 from canon.image.images import Image, Layer, compose
 from canon.image.layers import describe, members_in_order, tar_chunks
 from canon.image.stores import Source
 from canon.model.errors import CanonError, listed
-from canon.model.pins import Pins, folder_md5, load_pins
+from canon.model.pins import Pins, load_pins
 from canon.model.project import Pipeline, load_pipeline, load_settings
 from canon.output.files import load_text
-from canon.workspaces.profiles import params_files
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def verify_image(
             ("below", lambda: below_findings(root, evidence, pipeline, source, below)),
             ("environment", lambda: environment_findings(evidence, pipeline, rebuild=rebuild)),
             ("code", lambda: _code(root, evidence)),
-            ("model", lambda: _model(evidence, pipeline)),
+            ("model", lambda: model_findings(evidence, pipeline)),
             ("result", lambda: _result(provenance)),
             ("stages", lambda: stage_findings(evidence, pipeline)),
             ("deps", lambda: dep_findings(evidence, pipeline)),
@@ -116,11 +115,6 @@ def _pipeline(evidence: Evidence) -> Pipeline | CanonError:
     return CanonError(f"the code in the image declares no pipeline `{name}`")
 
 
-def applicable(pipeline: Pipeline) -> tuple[str, ...]:
-    """The files that a profile or an experiment may change: params files of the stages, the pins, the environment's."""
-    return (*params_files(pipeline), pipeline.pins_file, pipeline.environment_file)
-
-
 def _with_applied_pins(evidence: Evidence, pipeline: Pipeline | CanonError) -> Pipeline | CanonError:
     """The declaration of the code, with the pins as they were applied."""
     if isinstance(pipeline, CanonError):
@@ -130,13 +124,6 @@ def _with_applied_pins(evidence: Evidence, pipeline: Pipeline | CanonError) -> P
         return replace(pipeline, pins=Pins() if text is None else load_pins(text, pipeline.pins_file))
     except CanonError as error:
         return error
-
-
-def known(pipeline: Pipeline | CanonError) -> Pipeline:
-    """The declaration; raises what stood in the way of it."""
-    if isinstance(pipeline, CanonError):
-        raise pipeline
-    return pipeline
 
 
 def _layers(evidence: Evidence) -> Iterator[Finding]:
@@ -214,81 +201,6 @@ def _code(root: Path, evidence: Evidence) -> Iterator[Finding]:
         yield False, f"not as in the commit {provenance.commit[:12]}: {listed(different)}"
     else:
         yield False, "the code layer has the files of the commit, and is not the layer that Canon makes of them"
-
-
-def _model(evidence: Evidence, pipeline: Pipeline | CanonError) -> Iterator[Finding]:
-    """The model is what the declaration serves; its files are those of the result, by sha256, and nothing else lies beside them."""
-    model = evidence.provenance.model
-    serving, path = served(known(pipeline))
-    if (model.artifact, model.path) != (serving.artifact, path):
-        yield (
-            False,
-            f"it holds {model.artifact} at {model.path}, and {serving.artifact} at {path} is declared to be served",
-        )
-    yield from _stored(evidence)
-    recorded = evidence.provenance.artifacts.get(model.artifact)
-    if recorded != {path: file.sha256 for path, file in model.files.items()}:
-        yield False, f"the provenance names other files of {model.artifact} than its result does"
-    there = dict(evidence.model)
-    for path, file in model.files.items():
-        full = f"{SOURCE}/{model.path}/{path}".rstrip("/")
-        found = there.pop(full, None)
-        if found is None:
-            yield False, f"/{full} is missing"
-        elif found.sha256 != file.sha256 or found.size != file.size:
-            yield False, f"/{full} has the sha256 {found.sha256[:12]}…, and the result recorded {file.sha256[:12]}…"
-    yield from _applied(evidence, pipeline, there)
-    for path in sorted(there):
-        yield False, f"/{path} lies in the model's layer, and is no part of the model"
-    if not evidence.plain:
-        yield (
-            False,
-            "the model's layer is not what Canon makes of these files: names, order, owners, times or modes are others",
-        )
-    yield True, f"{len(model.files)} files of {model.artifact}, {model.hash[:12]}…"
-
-
-def _applied(evidence: Evidence, pipeline: Pipeline | CanonError, there: dict[str, Found]) -> Iterator[Finding]:
-    """Params files lie over the code as they were applied, and nothing else does; they are taken out of ``there``."""
-    for path, sha256 in evidence.provenance.applied.items():
-        if path not in applicable(known(pipeline)):
-            yield False, f"/{SOURCE}/{path} is no params file of a stage, and lies over the code"
-        found = there.pop(f"{SOURCE}/{path}", None)
-        if found is None or found.sha256 != sha256:
-            yield False, f"/{SOURCE}/{path} is not the params file that was applied"
-
-
-def _stored(evidence: Evidence) -> Iterator[Finding]:
-    """The bytes in the layer have the md5 that the stage recorded of its out."""
-    model = evidence.provenance.model
-    top = f"{SOURCE}/{model.path}"
-    there = {
-        path.removeprefix(top).strip("/"): found.md5
-        for path, found in evidence.model.items()
-        if path == top or path.startswith(f"{top}/")
-    }
-    outs = {
-        str(out["path"]): str(out.get("md5"))
-        for entry in evidence.provenance.entries.values()
-        for out in entry.get("outs") or ()
-    }
-    recorded = next(
-        (
-            md5
-            for path, md5 in outs.items()
-            if path == model.path or f"{model.path}/".endswith(f"/{path.lstrip('./')}/")
-        ),
-        None,
-    )
-    if recorded is not None:
-        found = folder_md5(sorted(there.items())) if recorded.endswith(".dir") else there.get("", "")
-        if found != recorded:
-            yield (
-                False,
-                f"the files of {model.path} have the md5 {found[:12]}…, and the stage recorded {recorded[:12]}…",
-            )
-    if any(file.md5 != there.get(path) for path, file in model.files.items()):
-        yield False, "the provenance names other md5 of the model's files than they have"
 
 
 def _result(provenance: Provenance) -> Iterator[Finding]:

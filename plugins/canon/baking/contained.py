@@ -1,0 +1,100 @@
+"""What the layer on top of an image may hold: the model that the code declares to be served, and params files as they were applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from canon.baking.code import SOURCE
+from canon.baking.evidence import Evidence, Finding, Found
+from canon.baking.serving import served
+from canon.model.errors import CanonError
+from canon.model.pins import folder_md5
+from canon.model.project import Pipeline
+from canon.workspaces.profiles import params_files
+
+
+def applicable(pipeline: Pipeline) -> tuple[str, ...]:
+    """The files that a profile or an experiment may change: params files of the stages, the pins, the environment's."""
+    return (*params_files(pipeline), pipeline.pins_file, pipeline.environment_file)
+
+
+def known(pipeline: Pipeline | CanonError) -> Pipeline:
+    """The declaration; raises what stood in the way of it."""
+    if isinstance(pipeline, CanonError):
+        raise pipeline
+    return pipeline
+
+
+def model_findings(evidence: Evidence, pipeline: Pipeline | CanonError) -> Iterator[Finding]:
+    """The model is what the declaration serves; its files are those of the result, by sha256, and nothing else lies beside them."""
+    model = evidence.provenance.model
+    serving, path = served(known(pipeline))
+    if (model.artifact, model.path) != (serving.artifact, path):
+        yield (
+            False,
+            f"it holds {model.artifact} at {model.path}, and {serving.artifact} at {path} is declared to be served",
+        )
+    yield from _stored(evidence)
+    recorded = evidence.provenance.artifacts.get(model.artifact)
+    if recorded != {path: file.sha256 for path, file in model.files.items()}:
+        yield False, f"the provenance names other files of {model.artifact} than its result does"
+    there = dict(evidence.model)
+    for path, file in model.files.items():
+        full = f"{SOURCE}/{model.path}/{path}".rstrip("/")
+        found = there.pop(full, None)
+        if found is None:
+            yield False, f"/{full} is missing"
+        elif found.sha256 != file.sha256 or found.size != file.size:
+            yield False, f"/{full} has the sha256 {found.sha256[:12]}…, and the result recorded {file.sha256[:12]}…"
+    yield from _applied(evidence, pipeline, there)
+    for path in sorted(there):
+        yield False, f"/{path} lies in the model's layer, and is no part of the model"
+    if not evidence.plain:
+        yield (
+            False,
+            "the model's layer is not what Canon makes of these files: names, order, owners, times or modes are others",
+        )
+    yield True, f"{len(model.files)} files of {model.artifact}, {model.hash[:12]}…"
+
+
+def _applied(evidence: Evidence, pipeline: Pipeline | CanonError, there: dict[str, Found]) -> Iterator[Finding]:
+    """Params files lie over the code as they were applied, and nothing else does; they are taken out of ``there``."""
+    for path, sha256 in evidence.provenance.applied.items():
+        if path not in applicable(known(pipeline)):
+            yield False, f"/{SOURCE}/{path} is no params file of a stage, and lies over the code"
+        found = there.pop(f"{SOURCE}/{path}", None)
+        if found is None or found.sha256 != sha256:
+            yield False, f"/{SOURCE}/{path} is not the params file that was applied"
+
+
+def _stored(evidence: Evidence) -> Iterator[Finding]:
+    """The bytes in the layer have the md5 that the stage recorded of its out."""
+    model = evidence.provenance.model
+    top = f"{SOURCE}/{model.path}"
+    there = {
+        path.removeprefix(top).strip("/"): found.md5
+        for path, found in evidence.model.items()
+        if path == top or path.startswith(f"{top}/")
+    }
+    outs = {
+        str(out["path"]): str(out.get("md5"))
+        for entry in evidence.provenance.entries.values()
+        for out in entry.get("outs") or ()
+    }
+    recorded = next(
+        (
+            md5
+            for path, md5 in outs.items()
+            if path == model.path or f"{model.path}/".endswith(f"/{path.lstrip('./')}/")
+        ),
+        None,
+    )
+    if recorded is not None:
+        found = folder_md5(sorted(there.items())) if recorded.endswith(".dir") else there.get("", "")
+        if found != recorded:
+            yield (
+                False,
+                f"the files of {model.path} have the md5 {found[:12]}…, and the stage recorded {recorded[:12]}…",
+            )
+    if any(file.md5 != there.get(path) for path, file in model.files.items()):
+        yield False, "the provenance names other md5 of the model's files than they have"
