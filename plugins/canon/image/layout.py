@@ -215,7 +215,7 @@ class Layout:
 
     def discard(self) -> None:
         """Remove what writing has made, when no image was added: a new layout is gone again, an old one keeps its blobs."""
-        for folder in self._made[::-1][:1]:
+        for folder in () if self.exists else self._made[::-1][:1]:  # another one may have added an image meanwhile
             shutil.rmtree(folder, ignore_errors=True)
         self._made = []
 
