@@ -351,7 +351,7 @@ def test_without_track_the_model_is_held_against_the_stages_md5(served: Path, tm
         files[PROVENANCE] = canonical(document) + b"\n"
 
     found = failed(served, forge(served / "../made", digest, layers=in_layer(2, change, tmp_path)))
-    assert_said(found["model"], "and the stage recorded")
+    assert_said(found["model"], "the files of model have the md5", "and `fit` recorded")
 
 
 def test_files_of_the_host_are_not_read(served: Path, baked: tuple[Path, str], tmp_path: Path) -> None:

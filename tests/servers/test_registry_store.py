@@ -316,6 +316,24 @@ def test_credentials_go_nowhere_else(tmp_path: Path) -> None:
             pushed(Repository(registry.host, "ml/one"), tmp_path)
 
 
+@pytest.mark.parametrize("place", ["http://[x/", "http://127.0.0.1:abc/x", "http://127.0.0.1:99999999/x"])
+def test_addresses_that_are_none(registry: Registry, tmp_path: Path, place: str) -> None:
+    registry.fail("POST", "/uploads/", status=202, headers={"Location": place})
+    with pytest.raises(CanonError, match=r"names an address that is none|wants the upload to go to"):
+        pushed(Repository(registry.host, "ml/one"), tmp_path)
+    store = Repository(registry.host, "ml/one")
+    descriptor = store.write_blob(b"x", LAYER)
+    registry.fail("GET", "/blobs/", status=307, headers={"Location": place})
+    with pytest.raises(CanonError, match="an address that is none"):
+        b"".join(store.read(descriptor))
+    registry.fail("GET", "/manifests/", status=404, body=b'{"errors":' + b"[" * 100_000)
+    with pytest.raises(ImageMissingError):
+        store.find("x")
+    registry.fail("GET", "/manifests/", status=401, headers={"WWW-Authenticate": 'Bearer realm="https://[x"'})
+    with pytest.raises(CanonError, match="names a token service that has no address"):
+        store.find("x")
+
+
 def test_a_registry_elsewhere_is_spoken_to_by_tls(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

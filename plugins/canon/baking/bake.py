@@ -107,8 +107,7 @@ def bake_model(
 
 def _known_layer(store: Store | None, provenance: bytes) -> Layer | None:
     """The model's layer where it was made here before and the store has it: the provenance says the sha256 of all that is in it."""
-    known = open_cache().recall(MODEL_LAYER, _layer_key(provenance))
-    descriptor = Descriptor.model_validate(known) if known else None
+    descriptor = open_cache().recall_layer(MODEL_LAYER, _layer_key(provenance))
     return Layer(descriptor, MODEL_LAYER) if descriptor and store is not None and store.has(descriptor) else None
 
 

@@ -8,6 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from canon.image.descriptors import Descriptor
 from canon.image.layout import Layout
 from canon.model.canonical import format_canonical
 from canon.model.errors import CanonError
@@ -29,6 +32,13 @@ class BuildCache:
         try:
             return json.loads((self.folder / kind / f"{key}.json").read_bytes())
         except (OSError, ValueError):
+            return None
+
+    def recall_layer(self, kind: str, key: str) -> Descriptor | None:
+        """The descriptor of a layer that was kept under a key."""
+        try:
+            return Descriptor.model_validate(self.recall(kind, key))
+        except ValidationError:  # nothing was kept, or the file is damaged
             return None
 
     def keep(self, kind: str, key: str, value: object) -> None:

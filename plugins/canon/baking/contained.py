@@ -10,6 +10,7 @@ from canon.baking.serving import served
 from canon.model.errors import CanonError
 from canon.model.pins import folder_md5
 from canon.model.project import Pipeline
+from canon.results.rows import recorded_outs
 from canon.workspaces.profiles import params_files
 
 
@@ -34,7 +35,7 @@ def model_findings(evidence: Evidence, pipeline: Pipeline | CanonError) -> Itera
             False,
             f"it holds {model.artifact} at {model.path}, and {serving.artifact} at {path} is declared to be served",
         )
-    yield from _stored(evidence)
+    yield from _stored(evidence, known(pipeline))
     recorded = evidence.provenance.artifacts.get(model.artifact)
     if recorded != {path: file.sha256 for path, file in model.files.items()}:
         yield False, f"the provenance names other files of {model.artifact} than its result does"
@@ -67,7 +68,7 @@ def _applied(evidence: Evidence, pipeline: Pipeline | CanonError, there: dict[st
             yield False, f"/{SOURCE}/{path} is not the params file that was applied"
 
 
-def _stored(evidence: Evidence) -> Iterator[Finding]:
+def _stored(evidence: Evidence, pipeline: Pipeline) -> Iterator[Finding]:
     """The bytes in the layer have the md5 that the stage recorded of its out."""
     model = evidence.provenance.model
     top = f"{SOURCE}/{model.path}"
@@ -76,25 +77,19 @@ def _stored(evidence: Evidence) -> Iterator[Finding]:
         for path, found in evidence.model.items()
         if path == top or path.startswith(f"{top}/")
     }
-    outs = {
-        str(out["path"]): str(out.get("md5"))
-        for entry in evidence.provenance.entries.values()
-        for out in entry.get("outs") or ()
-    }
-    recorded = next(
-        (
-            md5
-            for path, md5 in outs.items()
-            if path == model.path or f"{model.path}/".endswith(f"/{path.lstrip('./')}/")
-        ),
-        None,
-    )
-    if recorded is not None:
-        found = folder_md5(sorted(there.items())) if recorded.endswith(".dir") else there.get("", "")
-        if found != recorded:
-            yield (
-                False,
-                f"the files of {model.path} have the md5 {found[:12]}…, and the stage recorded {recorded[:12]}…",
-            )
     if any(file.md5 != there.get(path) for path, file in model.files.items()):
         yield False, "the provenance names other md5 of the model's files than they have"
+    for stage, path, out in recorded_outs(pipeline, evidence.provenance.entries):
+        if path == model.path:
+            recorded = str(out.get("md5"))
+            found = folder_md5(sorted(there.items())) if recorded.endswith(".dir") else there.get("", "")
+            if found != recorded:
+                yield (
+                    False,
+                    f"the files of {path} have the md5 {found[:12]}…, and `{stage}` recorded {recorded[:12]}…",
+                )
+            return
+        if model.path.startswith(f"{path}/"):
+            yield None, f"{model.path} is a part of {path}, of which no stage recorded a hash of its own"
+            return
+    yield False, f"no stage recorded {model.path} as an out"

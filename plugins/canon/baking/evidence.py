@@ -130,8 +130,10 @@ def _read_code(source: Source, image: Image, number: int, evidence: Evidence) ->
 def _read_model(source: Source, image: Image, number: int, evidence: Evidence) -> None:
     params = {f"{SOURCE}/{path}": path for path in evidence.provenance.applied}
     remade = Remade(TOP)
+    names: list[bytes] = []
     with open_layer(source, image, number) as layer:
         for path, member in _members(layer, f"the model layer of {image.name}"):
+            names.append(path.encode("utf-8", "surrogateescape"))
             chunks = remade.add(_as_made(path, member), _chunks(layer, member))
             if path in params and member.isreg() and member.size <= MAX_PARAMS:
                 content = b"".join(chunks)
@@ -141,7 +143,7 @@ def _read_model(source: Source, image: Image, number: int, evidence: Evidence) -
                 found = _hashed(member, chunks, None)
                 if path != PROVENANCE:
                     evidence.model[path] = found
-    evidence.plain = remade.digest() == image.diff_ids[number]
+    evidence.plain = remade.digest() == image.diff_ids[number] and names == sorted(names)
 
 
 def _as_made(path: str, member: tarfile.TarInfo) -> Member:

@@ -70,8 +70,11 @@ class BakedBase(_Part):
         return {str(name): str(value) for name, value in labels.items()} if isinstance(labels, dict) else {}
 
 
+PathText = Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=4096)]
+
+
 class _File(BaseModel):
-    path: str
+    path: PathText
     md5: str | None = None
 
 
@@ -81,7 +84,7 @@ class _Entry(BaseModel):
     cmd: str | list[str] | None = None
     deps: list[_File] | None = None
     outs: list[_File] | None = None
-    params: dict[str, dict[str, Any]] | None = None
+    params: dict[PathText, dict[str, Any]] | None = None
 
 
 class _Pin(BaseModel):
@@ -165,7 +168,7 @@ def provenance_from_bytes(content: bytes, name: str) -> Provenance:
         raise CanonError(f"{name} is no provenance that this version reads: {place}: {first['msg']}") from None
     try:
         canonical = format_provenance(provenance) == content
-        format_json(provenance.base.config)
+        format_json([provenance.base.config, provenance.base.manifest])
     except (ValueError, RecursionError):
         canonical = False
     if not canonical:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from canon.baking.cache import BuildCache
 from canon.image.append import append_layer
-from canon.image.descriptors import EMPTY, MANIFEST, Descriptor, Manifest, format_json
+from canon.image.descriptors import EMPTY, LAYER, MANIFEST, Descriptor, Manifest, format_json
 from canon.image.images import Layer
 from canon.image.layers import Member
 from canon.image.layout import Layout
@@ -32,8 +32,7 @@ def cached_layer(
     A registry is believed for what it has under the layer's own tag, as for all that it holds: `canon image verify --rebuild`
     installs anew and compares. Raises CanonError.
     """
-    known = cache.recall(ENVIRONMENTS, key) or _published(store, key)
-    descriptor = Descriptor.model_validate(known) if known else None
+    descriptor = cache.recall_layer(ENVIRONMENTS, key) or _published(store, key)
     if descriptor is None or not (cache.layers.has(descriptor) or (store is not None and store.has(descriptor))):
         descriptor = append_layer(cache.layers, make(), top, says, progress).descriptor
         cache.tidy()
@@ -48,15 +47,17 @@ def _tag(key: str) -> str:
     return f"environment-{key[:16]}"
 
 
-def _published(store: Store | None, key: str) -> object:
+def _published(store: Store | None, key: str) -> Descriptor | None:
     if store is None or isinstance(store, Layout):
         return None
     try:
         manifest = store.manifest(store.find(_tag(key)))[1]
     except ImageMissingError:
         return None
-    right = isinstance(manifest, Manifest) and manifest.annotations.get(ARTIFACT) == key and len(manifest.layers) == 1
-    return manifest.layers[0].document() if right and isinstance(manifest, Manifest) else None
+    if not isinstance(manifest, Manifest) or manifest.annotations.get(ARTIFACT) != key or len(manifest.layers) != 1:
+        return None
+    layer = manifest.layers[0]
+    return layer if layer.media_type == LAYER else None  # another kind has another diff id than its digest
 
 
 def _publish(store: Store, key: str, descriptor: Descriptor) -> None:

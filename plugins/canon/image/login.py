@@ -85,9 +85,12 @@ class Login:
 
     def _token(self, challenge: Mapping[str, str]) -> str:
         realm = str(challenge.get("realm", ""))
-        parts = urlsplit(realm)
-        own = self._plain and parts.hostname == self._address
-        if parts.scheme != "https" and not (parts.scheme == "http" and (own or is_loopback(parts.netloc))):
+        try:
+            parts = urlsplit(realm)
+        except ValueError:
+            raise CanonError(f"{self._host} names a token service that has no address") from None
+        own = self._plain and (parts.hostname == self._address or is_loopback(parts.netloc))
+        if parts.scheme != "https" and not (parts.scheme == "http" and own):
             raise CanonError(
                 f"{self._host} wants its credentials to go to {parts.scheme}://{parts.netloc}, without TLS; they do not"
             )
@@ -95,7 +98,7 @@ class Login:
             response = self._ask(realm, str(challenge.get("service", "")))
             answer = json.loads(read_all(response, MAX_TOKEN)) if response.status_code < SUCCESS else {}
             token = answer.get("token") or answer.get("access_token")
-        except (requests.exceptions.RequestException, OSError, ValueError, AttributeError) as error:
+        except (requests.exceptions.RequestException, OSError, ValueError, AttributeError, RecursionError) as error:
             what = type(error).__name__
             raise CanonError(f"the token service of {self._host}, {parts.netloc}, does not answer ({what})") from None
         if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):

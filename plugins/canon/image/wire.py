@@ -61,21 +61,16 @@ class Wire:
         to be sent again.
         """
         self._find_scheme()
-        url = self._own(urljoin(self._base, path))
+        try:
+            url = self._own(urljoin(self._base, path))
+        except ValueError as error:
+            raise CanonError(f"{self.named} names an address that is none ({error})") from None
         body = options.get("data")
         again = body is None or isinstance(body, str | bytes)
         asked = False
         for attempt in range(1, TRIES + 1):
-            try:
-                response = self._follow(method, url, options)
-            except requests.exceptions.SSLError as error:
-                raise CanonError(
-                    f"{self.named} has no certificate that is trusted here ({_words(str(error))})"
-                ) from None
-            except (requests.exceptions.RequestException, OSError) as error:
-                what = self._what(error)
-                if what == UNKNOWN_HOST:
-                    raise CanonError(f"{self.named} {what}") from None
+            response, what = self._sent(method, url, options)
+            if response is None:
                 self._give_up_or_wait(attempt, again, what, None)
                 continue
             if response.status_code < OK:
@@ -94,6 +89,22 @@ class Wire:
                 continue
             raise self._problem(response.status_code, response_words, url)
         raise AssertionError(path)
+
+    def _sent(self, method: str, url: str, options: Mapping[str, Any]) -> tuple[requests.Response | None, str]:
+        """The answer to a request, or what stood in its way and may not next time. Raises CanonError for what will."""
+        try:
+            return self._follow(method, url, options), ""
+        except requests.exceptions.SSLError as error:
+            raise CanonError(f"{self.named} has no certificate that is trusted here ({_words(str(error))})") from None
+        except (requests.exceptions.RequestException, OSError) as error:
+            if isinstance(error, requests.exceptions.InvalidURL):
+                raise CanonError(f"{self.named} names an address that is none ({_words(str(error))})") from None
+            what = self._what(error)
+            if what == UNKNOWN_HOST:
+                raise CanonError(f"{self.named} {what}") from None
+            return None, what
+        except ValueError as error:  # of the standard library: requests looks where it would be redirected to
+            raise CanonError(f"{self.named} names an address that is none ({_words(str(error))})") from None
 
     def _read(self, response: requests.Response) -> requests.Response:
         """Take what is left of an answer of which the headers are wanted, so that the connection can be used again."""
@@ -151,8 +162,11 @@ class Wire:
             ):
                 return response
             response.close()
-            place = urljoin(place, target)
-            self._check_redirect(place)
+            try:
+                place = urljoin(place, target)
+                self._check_redirect(place)
+            except ValueError as error:
+                raise CanonError(f"{self.named} redirects to an address that is none ({error})") from None
         raise CanonError(f"{self.named} redirects in a circle")
 
     def _check_redirect(self, place: str) -> None:
@@ -248,7 +262,10 @@ def _said(response: requests.Response) -> str:
         errors = json.loads(read_all(response, MAX_TOKEN)).get("errors") or []
         first = errors[0]
         text = ": ".join(str(first[key]) for key in ("code", "message") if first.get(key))
-    except (ValueError, AttributeError, IndexError, KeyError, TypeError, requests.exceptions.RequestException):
+    except (
+        *(ValueError, AttributeError, IndexError, KeyError, TypeError, RecursionError),
+        requests.exceptions.RequestException,
+    ):
         return ""
     return f": {_words(text)}" if text else ""
 
