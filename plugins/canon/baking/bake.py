@@ -153,7 +153,7 @@ def serving_edits(pipeline: Pipeline, provenance: Provenance, base: Image, time:
         **({DIRTY: "true"} if provenance.dirty else {}),
     }
     port = serving.port
-    known = (base.config.get("config") or {}).get("Labels") or {}
+    known = base.labels
     settings: dict[str, Any] = {
         "Entrypoint": list(command),
         "Cmd": None,

@@ -15,6 +15,7 @@ from canon.baking.interpreter import DEFAULT_PATH, Interpreter, find_interpreter
 from canon.baking.labels import BASE, BASE_DIGEST, BASE_NAME, DIRTY, PYTHON, REVISION, SOURCE_URL, TREE
 from canon.git import check_repository, clean_url, commit_source_tree, head_commit, run_git
 from canon.image.append import append_layer, append_layers, origins, whole
+from canon.image.contents import final_paths
 from canon.image.descriptors import Descriptor
 from canon.image.images import Edits, Image, image_of, variables
 from canon.image.layout import Layout
@@ -151,7 +152,7 @@ def _interpreter(cache: BuildCache, source: Source, image: Image, *, needed: boo
     if isinstance(known, dict) and known.keys() == {"version", "path"}:
         return Interpreter(str(known["version"]), str(known["path"])) if known["path"] else None
     try:
-        found = find_interpreter(source, image)
+        found = find_interpreter(final_paths(source, image), image)
     except UnreadableLayerError:
         if needed:
             raise

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from canon.baking.base import Code, base_edits, is_declared
 from canon.baking.code import source_commit
+from canon.baking.contained import known
 from canon.baking.environment import ENVIRONMENT, environment_members
 from canon.baking.evidence import Evidence, Finding
 from canon.baking.interpreter import Interpreter
@@ -30,7 +31,7 @@ def recorded_code(root: Path, evidence: Evidence) -> Code:
 
 
 def below_findings(
-    root: Path, evidence: Evidence, known: Pipeline | CanonError, source: Source, given: tuple[Source, Image] | None
+    root: Path, evidence: Evidence, pipeline: Pipeline | CanonError, source: Source, given: tuple[Source, Image] | None
 ) -> Iterator[Finding]:
     """The base, computed again from the image that it was built on. That one may be given, or lie in the same store."""
     base = evidence.provenance.base
@@ -46,9 +47,7 @@ def below_findings(
     if below.digest != expected:
         yield False, f"{below.name} is {below.digest}, and the base was built on {expected}"
         return
-    if isinstance(known, CanonError):
-        raise known
-    as_declared = is_declared(known, below)
+    as_declared = is_declared(known(pipeline), below)
     if evidence.base_labels.get(BASE) == "declared" and not as_declared:
         if given is not None:
             yield False, f"{below.name} is not the image that the code declares, and the base says that it is"
@@ -64,7 +63,7 @@ def below_findings(
         layers,
         base_edits(
             load_settings(evidence.code),
-            known,
+            known(pipeline),
             recorded_code(root, evidence),
             below,
             labels.get(PYTHON),
@@ -79,11 +78,9 @@ def below_findings(
     yield True, f"the base follows from {below.digest}"
 
 
-def environment_findings(evidence: Evidence, known: Pipeline | CanonError, *, rebuild: bool) -> Iterator[Finding]:
+def environment_findings(evidence: Evidence, pipeline: Pipeline | CanonError, *, rebuild: bool) -> Iterator[Finding]:
     """The environment layer is what the lock file in the image gives."""
-    if isinstance(known, CanonError):
-        raise known
-    declared = known.declaration.environment
+    declared = known(pipeline).declaration.environment
     if declared is None or declared.requirements is None:
         yield True, "the image below holds it: no requirements are declared"
         return

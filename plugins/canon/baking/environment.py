@@ -13,8 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
-from io import BytesIO, StringIO
+from io import StringIO
 from pathlib import Path
 
 from canon.baking.cache import BuildCache
@@ -24,7 +23,7 @@ from canon.git import clean_urls
 from canon.image.images import Layer
 from canon.image.layers import Member
 from canon.image.stores import Progress, Store, no_progress
-from canon.image.trees import members_of_folder
+from canon.image.trees import member_of_bytes, members_of_folder
 from canon.model.canonical import sha256_of
 from canon.model.errors import CanonError
 
@@ -134,9 +133,9 @@ def _members(target: Path, interpreter: Interpreter) -> Iterator[Member]:
     }
     for name, member in members.items():
         if name in commands:
-            yield _file(member.path, commands[name], executable=True)
+            yield member_of_bytes(member.path, commands[name], executable=True)
         elif name.endswith(".dist-info/RECORD"):
-            yield _file(member.path, _recorded(_content(member), commands))
+            yield member_of_bytes(member.path, _recorded(_content(member), commands))
         elif name != ".lock" and "__pycache__" not in name.split("/"):
             yield member
 
@@ -145,10 +144,6 @@ def _content(member: Member) -> bytes:
     assert member.read is not None, member.path  # noqa: S101  the callers look
     with member.read() as file:
         return file.read(member.size)
-
-
-def _file(path: str, content: bytes, *, executable: bool = False) -> Member:
-    return Member(path, len(content), executable, read=partial(BytesIO, content))
 
 
 def _recorded(record: bytes, commands: Mapping[str, bytes]) -> bytes:

@@ -54,7 +54,7 @@ class Inspected:
 
 def inspect_image(source: Source, image: Image) -> Inspected:
     """Read an image's configuration, and its provenance where it has one. Raises CanonError."""
-    labels = (image.config.get("config") or {}).get("Labels") or {}
+    labels = image.labels
     facts = {name: str(labels[label]) for name, label in FACTS.items() if label in labels}
     files: Mapping[str, Mapping[str, Any]] = {}
     metrics: Mapping[str, Any] = {}

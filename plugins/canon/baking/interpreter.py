@@ -7,9 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from canon.image.contents import final_paths
 from canon.image.images import Image, variables
-from canon.image.stores import Source
 
 MAX_LINKS = 40
 """Links that are followed from one name, as Linux does."""
@@ -25,9 +23,8 @@ class Interpreter:
     path: str
 
 
-def find_interpreter(source: Source, image: Image) -> Interpreter | None:
-    """The Python that an image starts as `python3`, by its PATH; None where it has none."""
-    paths = final_paths(source, image)
+def find_interpreter(paths: Mapping[str, str], image: Image) -> Interpreter | None:
+    """The Python that an image starts as `python3`, by its PATH; None where it has none. ``paths``: all of the image, by `final_paths`."""
     for folder in variables(image).get("PATH", DEFAULT_PATH).split(":"):
         place = _resolve(paths, posixpath.join("/", folder, "python3"))
         version = re.search(r"/python(3\.\d+)$", place or "")
@@ -36,9 +33,8 @@ def find_interpreter(source: Source, image: Image) -> Interpreter | None:
     return None
 
 
-def find_program(source: Source, image: Image, name: str) -> str | None:
+def find_program(paths: Mapping[str, str], image: Image, name: str) -> str | None:
     """Where an image finds a program by its PATH: an absolute path; None where it does not."""
-    paths = final_paths(source, image)
     folders = variables(image).get("PATH", DEFAULT_PATH).split(":")
     return next(filter(None, (_resolve(paths, posixpath.join("/", folder, name)) for folder in folders)), None)
 

@@ -52,7 +52,7 @@ def workspace_service(root: Path, pipeline: Pipeline, port: int | None) -> Servi
 
 def image_service(source: Source, image: Image, name: str | None, folder: Path, port: int | None) -> Service:
     """The service of an image's model, with the image's own code and environment, unpacked into a folder. Raises CanonError."""
-    labels = (image.config.get("config") or {}).get("Labels") or {}
+    labels = image.labels
     if PIPELINE not in labels:
         raise CanonError(f"{image.name} holds no model; it was not made by `canon image bake`")
     if name not in {None, labels[PIPELINE]}:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import posixpath
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +15,7 @@ from canon.baking.code import SOURCE
 from canon.baking.provenance import BakedModel, ModelFile
 from canon.dvc.objects import StoredFile
 from canon.image.layers import Member
-from canon.image.trees import check_cases
+from canon.image.trees import check_cases, member_of_bytes
 from canon.model.errors import CanonError
 
 SMALL = 64 * 1024
@@ -131,9 +130,5 @@ def serving_members(
     """All that the layer on top holds: the model, params files as applied, and the provenance at ``place``."""
     yield from model
     for path, content in applied:
-        yield _file(f"{SOURCE}/{path}", content)
-    yield _file(place, provenance)
-
-
-def _file(path: str, content: bytes) -> Member:
-    return Member(path, len(content), read=partial(io.BytesIO, content))
+        yield member_of_bytes(f"{SOURCE}/{path}", content)
+    yield member_of_bytes(place, provenance)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from canon.baking.contained import known
 from canon.baking.evidence import Evidence, Finding
 from canon.baking.labels import DATA_HASH
 from canon.baking.provenance import Provenance
@@ -27,12 +28,6 @@ from canon.results.locks import declared_stages
 LOCKS = ":(glob)**/dvc.lock"
 
 
-def _pipeline(pipeline: Pipeline | CanonError) -> Pipeline:
-    if isinstance(pipeline, CanonError):
-        raise pipeline
-    return pipeline
-
-
 def _entries(provenance: Provenance, pipeline: Pipeline) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Stage, the folder that its paths start from, and its entry."""
     for name, entry in provenance.entries.items():
@@ -41,9 +36,9 @@ def _entries(provenance: Provenance, pipeline: Pipeline) -> Iterator[tuple[str, 
         yield name, str(declared.get("wdir") or "."), entry
 
 
-def stage_findings(evidence: Evidence, known: Pipeline | CanonError) -> Iterator[Finding]:
+def stage_findings(evidence: Evidence, pipeline: Pipeline | CanonError) -> Iterator[Finding]:
     """The stages that ran are the declared ones, with the declared commands."""
-    pipeline = _pipeline(known)
+    pipeline = known(pipeline)
     declared = {
         stage.name: stage.cmd if isinstance(stage.cmd, str) else list(stage.cmd)
         for stage in declared_stages(Project(evidence.code, load_settings(evidence.code), (pipeline,)), pipeline)
@@ -57,9 +52,9 @@ def stage_findings(evidence: Evidence, known: Pipeline | CanonError) -> Iterator
     yield True, f"{len(entries)} stages as declared"
 
 
-def dep_findings(evidence: Evidence, known: Pipeline | CanonError) -> Iterator[Finding]:
+def dep_findings(evidence: Evidence, pipeline: Pipeline | CanonError) -> Iterator[Finding]:
     """Every dep of every stage has the hash that was recorded: code in the image, and outs of other stages as those made them."""
-    entries = list(_entries(evidence.provenance, _pipeline(known)))
+    entries = list(_entries(evidence.provenance, known(pipeline)))
     made = {
         posixpath.normpath(posixpath.join(wdir, str(out["path"]))): str(out.get("md5"))
         for _, wdir, entry in entries
@@ -93,9 +88,9 @@ def _dep_problem(
     return None if inside else f"depends on {path}, which is neither in the image nor made by a stage"
 
 
-def param_findings(evidence: Evidence, known: Pipeline | CanonError) -> Iterator[Finding]:
+def param_findings(evidence: Evidence, pipeline: Pipeline | CanonError) -> Iterator[Finding]:
     """The params files in the image have the values that the stages ran with."""
-    pipeline = _pipeline(known)
+    pipeline = known(pipeline)
     count = 0
     for name, wdir, entry in _entries(evidence.provenance, pipeline):
         for file, values in (entry.get("params") or {}).items():
@@ -121,16 +116,16 @@ def _text(value: object) -> str:
     return json.dumps(value, default=str, sort_keys=True)
 
 
-def data_findings(evidence: Evidence, known: Pipeline | CanonError) -> Iterator[Finding]:
+def data_findings(evidence: Evidence, pipeline: Pipeline | CanonError) -> Iterator[Finding]:
     """The pins are those in the image, the stages ran on them, and they give the data hash that the label says."""
     provenance = evidence.provenance
     hashed = data_hash(data_inputs(provenance.pins))
     if hashed != provenance.data_hash:
         yield False, f"the pins give the data hash {hashed[:12]}…, and the provenance says {provenance.data_hash[:12]}…"
-    label = ((evidence.image.config.get("config") or {}).get("Labels") or {}).get(DATA_HASH)
+    label = evidence.image.labels.get(DATA_HASH)
     if label != hashed:
         yield False, f"the label {DATA_HASH} says {str(label)[:12]}…, and the pins give {hashed[:12]}…"
-    yield from _pin_problems(evidence, _pipeline(known))
+    yield from _pin_problems(evidence, known(pipeline))
     yield True, f"{len(provenance.pins)} inputs, data hash {hashed[:12]}…"
 
 
@@ -156,7 +151,7 @@ def _dvc_inputs(evidence: Evidence) -> Iterable[tuple[str, Mapping[str, Any]]]:
     return dvc_inputs(evidence.code, [path for path in evidence.files if path.endswith(".dvc")])
 
 
-def git_findings(root: Path, evidence: Evidence, known: Pipeline | CanonError) -> Iterator[Finding]:
+def git_findings(root: Path, evidence: Evidence, pipeline: Pipeline | CanonError) -> Iterator[Finding]:
     """Git knows the result: a dvc.lock of some commit names it, or the commit of an experiment does.
 
     A pipeline without `track` has no result in Git; there the entries of some dvc.lock must be the recorded ones, which know files by md5.
@@ -172,7 +167,7 @@ def git_findings(root: Path, evidence: Evidence, known: Pipeline | CanonError) -
     if named:
         yield True, f"recorded by the commit {named[-1][:12]}"
         return
-    if not _pipeline(known).declaration.track:
+    if not known(pipeline).declaration.track:
         commit = _commit_with_entries(root, provenance)
         if commit and not _has_files(root, commit, provenance.applied):
             yield False, "the params files that were applied are not those of the commit that has the entries"

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from canon.image.descriptors import Manifest, digest_of, format_json, json_from_bytes
-from canon.image.images import check_config
+from canon.image.images import check_config, labels_of
 from canon.model.canonical import format_canonical, sha256_of
 from canon.model.errors import CanonError
 from canon.model.result import Result, format_result
@@ -65,9 +65,7 @@ class BakedBase(_Part):
     @property
     def labels(self) -> dict[str, str]:
         """Its labels."""
-        settings = self.config.get("config")
-        labels = settings.get("Labels") if isinstance(settings, dict) else None
-        return {str(name): str(value) for name, value in labels.items()} if isinstance(labels, dict) else {}
+        return labels_of(self.config)
 
 
 PathText = Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=4096)]

@@ -6,13 +6,11 @@ finds it. git comes from the image below: it is no Python package.
 
 from __future__ import annotations
 
-import io
 import posixpath
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
 from pathlib import Path
@@ -23,11 +21,12 @@ from canon.baking.interpreter import Interpreter, find_interpreter, find_program
 from canon.baking.labels import BASE_DIGEST, TITLE, VERSION
 from canon.baking.reuse import cached_layer
 from canon.image.append import append_layer, append_layers, origins, whole
+from canon.image.contents import final_paths
 from canon.image.descriptors import Descriptor
 from canon.image.images import Edits, Image, image_of, variables
 from canon.image.layers import Member
 from canon.image.stores import Progress, Source, Store, no_progress
-from canon.image.trees import members_of_folder
+from canon.image.trees import member_of_bytes, members_of_folder
 from canon.model.errors import CanonError
 
 DISTRIBUTION = "canon-ml"
@@ -55,10 +54,11 @@ def make_tools(
 
     Raises CanonError where the image below lacks one of them.
     """
-    interpreter = find_interpreter(source, below)
+    paths = final_paths(source, below)
+    interpreter = find_interpreter(paths, below)
     missing = [
         *([] if interpreter else ["python3"]),
-        *(name for name in NEEDED if not find_program(source, below, name)),
+        *(name for name in NEEDED if not find_program(paths, below, name)),
     ]
     if missing or interpreter is None:
         raise CanonError(
@@ -106,7 +106,7 @@ def _virtual(interpreter: Interpreter) -> Iterator[Member]:
     """What makes a folder a virtual environment (PEP 405): a link to the interpreter, and where that one is at home."""
     home = posixpath.dirname(interpreter.path)
     config = f"home = {home}\ninclude-system-site-packages = false\nversion = {interpreter.version}\n"
-    yield _file(f"{TOOLS}/pyvenv.cfg", config.encode())
+    yield member_of_bytes(f"{TOOLS}/pyvenv.cfg", config.encode())
     for name in ("python", "python3", f"python{interpreter.version}"):
         yield Member(f"{TOOLS}/bin/{name}", target=interpreter.path)
 
@@ -120,11 +120,7 @@ def _own(packages: str, interpreter: Interpreter) -> Iterator[Member]:
             yield Member(member.path, member.size, read=member.read)
     about = f"{packages}/{DISTRIBUTION.replace('-', '_')}-{found.version}.dist-info"
     for name in ("METADATA", "entry_points.txt"):
-        yield _file(f"{about}/{name}", (found.read_text(name) or "").encode())
+        yield member_of_bytes(f"{about}/{name}", (found.read_text(name) or "").encode())
     shebang = f"#!/{TOOLS}/bin/python{interpreter.version}"
     start = "import sys\nfrom canon.cli.main import main\nsys.exit(main())\n"
-    yield _file(f"{TOOLS}/bin/canon", f"{shebang}\n{start}".encode(), executable=True)
-
-
-def _file(path: str, content: bytes, *, executable: bool = False) -> Member:
-    return Member(path, len(content), executable, read=partial(io.BytesIO, content))
+    yield member_of_bytes(f"{TOOLS}/bin/canon", f"{shebang}\n{start}".encode(), executable=True)

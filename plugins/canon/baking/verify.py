@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,12 +18,12 @@ from canon.baking.origins import data_findings, dep_findings, git_findings, para
 from canon.baking.provenance import Provenance
 from canon.git import commit_source_tree
 from canon.image.descriptors import CONFIG, Manifest, descriptor_of, format_json, json_from_bytes
-from canon.image.images import Image, Layer, compose
+from canon.image.images import Image, Layer, compose, labels_of
 from canon.image.layers import describe, members_in_order, tar_chunks
 from canon.image.stores import Source
 from canon.model.errors import CanonError, listed
 from canon.model.pins import Pins, load_pins
-from canon.model.project import Pipeline, load_pipeline, load_settings
+from canon.model.project import Pipeline, declaration_files, load_pipeline, load_settings
 from canon.output.files import load_text
 
 
@@ -105,11 +105,10 @@ def _pipeline(evidence: Evidence) -> Pipeline | CanonError:
     name = evidence.provenance.pipeline
     try:
         settings = load_settings(evidence.code)
-        for file in sorted((evidence.code / "pipelines").glob("*.yaml")):
-            if not file.name.endswith((".pins.yaml", ".environment.yaml")):
-                pipeline = load_pipeline(evidence.code, f"pipelines/{file.name}", settings)
-                if pipeline.name == name:
-                    return pipeline
+        for file in declaration_files(evidence.code):
+            pipeline = load_pipeline(evidence.code, file, settings)
+            if pipeline.name == name:
+                return pipeline
     except CanonError as error:
         return error
     return CanonError(f"the code in the image declares no pipeline `{name}`")
@@ -145,7 +144,7 @@ def _base(evidence: Evidence, pipeline: Pipeline | CanonError) -> Iterator[Findi
         squeezed = "the layers were compressed on the way, which gives another image: copy with `skopeo copy --preserve-digests`"
         yield False, squeezed if same else _difference(recorded, there)
         return
-    labels = _labels(base.config)
+    labels = evidence.base_labels
     below = str(labels.get(BASE_DIGEST))
     if labels.get(BASE) != "declared":
         yield None, f"{base.digest[:19]}… on {below[:19]}…, which is not the declared image"
@@ -236,14 +235,8 @@ def _configuration(root: Path, evidence: Evidence, pipeline: Pipeline | CanonErr
     yield False, f"the manifest that follows from the provenance has the digest {made.descriptor.digest}"
 
 
-def _labels(config: Mapping[str, object]) -> dict[str, object]:
-    settings = config.get("config")
-    found = settings.get("Labels") if isinstance(settings, dict) else None
-    return found if isinstance(found, dict) else {}
-
-
 def _config_differences(there: dict[str, object], expected: dict[str, object]) -> Iterator[Finding]:
-    ours, theirs = _labels(expected), _labels(there)
+    ours, theirs = labels_of(expected), labels_of(there)
     for name in sorted(ours.keys() | theirs.keys()):
         if ours.get(name) != theirs.get(name):
             yield (

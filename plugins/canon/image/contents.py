@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from canon.image.check import open_layer
@@ -24,12 +24,6 @@ class Placed:
 def _path(name: str) -> str:
     """Relative to the image's root, whatever the layer says."""
     return posixpath.normpath(f"/{name}").strip("/")
-
-
-def layer_members(source: Source, image: Image, number: int) -> Iterator[tarfile.TarInfo]:
-    """Yield the members of a layer, compressed or not. Raises CanonError."""
-    with open_layer(source, image, number) as layer:
-        yield from layer
 
 
 def final_contents(source: Source, image: Image, wanted: Callable[[str], int] = lambda _: -1) -> dict[str, Placed]:

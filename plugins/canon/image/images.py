@@ -52,9 +52,21 @@ class Image:
         return "/".join(str(part) for part in parts if part)
 
     @property
+    def labels(self) -> dict[str, str]:
+        """The labels of its configuration."""
+        return labels_of(self.config)
+
+    @property
     def diff_ids(self) -> tuple[str, ...]:
         """The digest of each layer's uncompressed bytes."""
         return tuple(self.config["rootfs"]["diff_ids"])
+
+
+def labels_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """The labels of a configuration as JSON has it; none where it has no such mapping."""
+    settings = config.get("config")
+    labels = settings.get("Labels") if isinstance(settings, dict) else None
+    return {str(name): str(value) for name, value in labels.items()} if isinstance(labels, dict) else {}
 
 
 def load_image(source: Source, name: str, digest: str | None, platform: str = "") -> Image:

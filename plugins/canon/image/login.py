@@ -38,6 +38,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def no_proxies(url: str) -> Any:  # noqa: ANN401  requests takes None for a proxy, its types do not
+    """No proxy for this machine; what the environment says for others."""
+    return dict.fromkeys(("http", "https", "all")) if is_loopback(urlsplit(url).netloc) else None
+
+
 class Login:
     """Who one is at a repository. ``actions``: repository → what is wanted of it, for tokens."""
 
@@ -111,10 +116,9 @@ class Login:
     def _ask(self, realm: str, service: str) -> requests.Response:
         known = self.credentials()
         scopes = [f"repository:{name}:{actions}" for name, actions in self.actions.items()]
-        local = is_loopback(urlsplit(realm).netloc)
         options: dict[str, Any] = {
             "auth": anonymous, "timeout": TIMEOUT, "verify": authorities(), "allow_redirects": False, "stream": True,
-            "proxies": dict.fromkeys(("http", "https", "all")) if local else None,
+            "proxies": no_proxies(realm),
         }  # fmt: skip
         if known is not None and known.identity:
             form = {

@@ -7,6 +7,7 @@ import posixpath
 import stat
 from collections.abc import Iterable, Iterator
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,6 +45,11 @@ def _open(file: Path) -> BinaryIO:
         return file.open("rb")
     except OSError as error:
         raise CanonError(f"{file} cannot be read: {error.strerror}") from None
+
+
+def member_of_bytes(path: str, content: bytes, *, executable: bool = False) -> Member:
+    """The member of a file that lies nowhere."""
+    return Member(path, len(content), executable, read=partial(BytesIO, content))
 
 
 def link(path: str, target: str, top: str) -> Member:

@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
 
-from canon.image.login import MAX_TOKEN, TIMEOUT, Login, anonymous, authorities, is_loopback, read_all
+from canon.image.login import MAX_TOKEN, TIMEOUT, Login, anonymous, authorities, is_loopback, no_proxies, read_all
 from canon.model.errors import CanonError, ImageMissingError
 
 TRIES = 5
@@ -124,7 +124,7 @@ class Wire:
             "auth": anonymous,
             "timeout": TIMEOUT,
             "allow_redirects": False,
-            "proxies": _no_proxies(root),
+            "proxies": no_proxies(root),
         }
         try:
             refused = self._session.get(root, **options).status_code == NO_TLS
@@ -152,7 +152,7 @@ class Wire:
                 allow_redirects=False,
                 timeout=TIMEOUT,
                 verify=authorities(),
-                proxies=_no_proxies(place),
+                proxies=no_proxies(place),
             )
             target = response.headers.get("Location")
             if (
@@ -224,11 +224,6 @@ class Wire:
                 f"{place} does not allow it (403{words}); ask for the right to {self.login.actions[self.repository]}"
             )
         return CanonError(f"{place} answers {status}{words}")
-
-
-def _no_proxies(url: str) -> Any:
-    """No proxy for this machine; what the environment says for others."""
-    return dict.fromkeys(("http", "https", "all")) if is_loopback(urlsplit(url).netloc) else None
 
 
 def wait_before(attempt: int, wish: str | None, name: str, what: str) -> None:
