@@ -11,8 +11,9 @@ import pytest
 
 from tests.e2e.faults import assert_said, canon
 from tests.e2e.served import bake
-from tests.images import read_blob, write_index
+from tests.images import forge, make_image, read_blob, write_index
 from tests.keys import write_keys
+from tests.registry import Registry
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -108,3 +109,46 @@ def test_keys_that_are_none(served: Path, tmp_path: Path) -> None:
     said = canon(served, "image", "verify", f"oci:../made@{digest}", "--key", str(private), code=1).stderr
     assert_said(said, "is a private key; to verify, name the public one")
     assert private.read_text().splitlines()[1] not in said
+
+
+def test_a_tag_points_to_an_image_only_when_all_is_beside_it(served: Path, tmp_path: Path) -> None:
+    private, _ = write_keys(tmp_path)
+    with Registry() as registry:
+        registry.fail("PUT", "manifests/sha256-.*sig", status=403, times=99)
+        command = (
+            "image",
+            "bake",
+            "p",
+            "--from",
+            "oci:../below",
+            "--to",
+            f"{registry.host}/ml/p",
+            "--key",
+            str(private),
+        )
+        canon(served, *command, code=1)
+        tags = registry.repositories["ml/p"].tags
+        assert not [tag for tag in tags if not tag.startswith(("base-", "sha256-"))]
+        registry.failures.clear()
+        canon(served, *command)
+        assert [tag for tag in tags if not tag.startswith(("base-", "sha256-"))]
+
+
+def test_an_image_on_another_base_takes_no_tag_away(served: Path, tmp_path: Path) -> None:
+    make_image(tmp_path / "other", {"bin/sh": b"other"})
+    first = bake(served)
+    other = canon(served, "image", "bake", "p", "--from", f"oci:{tmp_path}/other", "--to", "oci:../made").stdout.strip()
+    assert other.rpartition("@")[2] != first
+    index = json.loads((served / "../made/index.json").read_text())["manifests"]
+    tags = [each["annotations"]["org.opencontainers.image.ref.name"] for each in index if each.get("annotations")]
+    assert len(tags) == len(set(tags)) == 4
+
+
+def test_what_an_image_says_does_not_reach_the_terminal_as_it_is(served: Path) -> None:
+    digest = bake(served)
+    evil = "\x1b[2J\x1b]0;x\x07"
+    new = forge(served / "../made", digest, config=lambda config: (config["config"]["Labels"].update({"canon.pipeline": evil}), config["history"][0].update(created_by=evil)))  # fmt: skip
+    for command in (("inspect",), ("verify",)):
+        done = canon(served, "image", *command, f"oci:../made@{new}", code=None)
+        assert "\x1b" not in done.stdout + done.stderr
+        assert "[2J" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -47,7 +48,6 @@ class Baked:
     """A serving image that was made, and what is in it."""
 
     image: Image
-    descriptor: Descriptor
     provenance: Provenance
     tag: str
     layers: tuple[tuple[Descriptor, str], ...]
@@ -63,10 +63,11 @@ def bake_model(
     *,
     write: bool = True,
     progress: Progress = no_progress,
+    attach: Callable[[Image, Descriptor, Provenance], None] | None = None,
 ) -> Baked:
     """Put the model of a result on top of a base, which lies in the same store. The same inputs give the same digest everywhere.
 
-    Raises CanonError for a model whose files are not those of the result, and for whatever a layer cannot hold.
+    ``attach`` puts beside it what belongs there, before a tag points to it. Raises CanonError for a model whose files are not those of the result, and for whatever a layer cannot hold.
     """
     result = trained.result
     check_servable(pipeline, {file.relpath for file in trained.files})
@@ -81,7 +82,7 @@ def bake_model(
         base=baked_base(base.image),
     )
     written = format_provenance(provenance)
-    tag = f"{code.tree[:12]}-{result.digest[:12]}"
+    tag = f"{base.variant}-{result.digest[:12]}"
     store = target if write else None
     edits = serving_edits(pipeline, provenance, base.image, code.commit.time)
     with whole(target):
@@ -100,9 +101,12 @@ def bake_model(
                 progress,
             ),
         )
-        made = append_layers(store, target, base.image, [layer], edits, tag, progress)
+        made = append_layers(store, target, base.image, [layer], edits, None if attach else tag, progress)
+        if store is not None and attach is not None:
+            attach(image_of(made, target.name), made.descriptor, provenance)
+            store.add(made.manifest, tag)
     says = (*base.layers, *origins(base.image, [layer], made)[-1:])
-    return Baked(image_of(made, target.name), made.descriptor, provenance, tag, says)
+    return Baked(image_of(made, target.name), provenance, tag, says)
 
 
 def _known_layer(store: Store | None, provenance: bytes) -> Layer | None:

@@ -50,6 +50,8 @@ class Base:
     tree: str
     dirty: bool
     layers: tuple[tuple[Descriptor, str], ...]
+    variant: str
+    """What its tag and those of images on it have of it: the source tree, and the image below where that is not the declared one."""
 
 
 @contextlib.contextmanager
@@ -97,6 +99,7 @@ def make_base(
     """
     root = project.root
     store = target if write else None
+    variant = _variant(code, image, pipeline)
     with tempfile.TemporaryDirectory(prefix="canon-image-") as scratch, whole(target):
         cache = open_cache(Path(scratch) / "cache")
         layers = []
@@ -119,13 +122,14 @@ def make_base(
             content, _ = source.manifest(source.find(image.digest))
             target.write_blob(content, image.manifest.media_type)
             target.copy(source, image.manifest.config)
-        made = append_layers(store, source, image, layers, edits, base_tag(code, image, pipeline), progress)
+        made = append_layers(store, source, image, layers, edits, f"base-{variant}", progress)
     return Base(
         image=image_of(made, target.name),
         commit=code.commit.changed,
         tree=code.tree,
         dirty=code.dirty,
         layers=origins(image, layers, made),
+        variant=variant,
     )
 
 
@@ -136,10 +140,9 @@ def is_declared(pipeline: Pipeline, image: Image) -> bool:
     return name.endswith((f"@{image.digest}", f"@{image.found}"))
 
 
-def base_tag(code: Code, image: Image, pipeline: Pipeline) -> str:
-    """The tag of a base: its source tree, and the image below where that is not the declared one."""
+def _variant(code: Code, image: Image, pipeline: Pipeline) -> str:
     replaced = "" if is_declared(pipeline, image) else f"-{image.digest.removeprefix('sha256:')[:12]}"
-    return f"base-{code.tree[:12]}{replaced}"
+    return f"{code.tree[:12]}{replaced}"
 
 
 def _interpreter(cache: BuildCache, source: Source, image: Image, *, needed: bool) -> Interpreter | None:

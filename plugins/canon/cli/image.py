@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from canon.cli.building import moving, opened, report, target_of
 from canon.cli.complete import complete_pipeline
-from canon.cli.console import Transfer, put, put_json, say
+from canon.cli.console import put, say
 from canon.cli.proof import JsonOption, PlainOption, PlatformOption, inspect, verify
-from canon.model.project import Pipeline, Project, find_root, load_project
+from canon.model.project import Project
 
 if TYPE_CHECKING:
-    from canon.baking.base import Base, Code
+    from canon.baking.provenance import Provenance
     from canon.image.descriptors import Descriptor
     from canon.image.images import Image
     from canon.image.keys import PrivateKey
-    from canon.image.stores import Source, Store
+    from canon.image.stores import Store
 
 image_app = typer.Typer(help="Make images of code, environment and model, without a daemon.", no_args_is_help=True)
 NameArgument = Annotated[str, typer.Argument(help="The pipeline.", autocompletion=complete_pipeline)]
@@ -45,65 +44,6 @@ DirtyOption = Annotated[bool, typer.Option("--allow-dirty", help="Take changes t
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what the image would be, write nothing.")]
 
 
-@dataclass(frozen=True)
-class Build:
-    """What an image is made of, and where."""
-
-    project: Project
-    pipeline: Pipeline
-    profile: str
-    code: Code
-    source: Source
-    below: Image
-    target: Store
-    transfer: Transfer
-    write: bool
-
-    def base(self) -> Base:
-        """Make the base, where it is not there."""
-        from canon.baking.base import make_base
-
-        return make_base(
-            self.project, self.pipeline, self.code, self.source, self.below, self.target,
-            write=self.write, progress=self.transfer.advance,
-        )  # fmt: skip
-
-
-@contextmanager
-def _open(  # the options of both commands
-    name: str,
-    origin: str | None,
-    to: str | None,
-    profile: str | None,
-    platform: str,
-    *,
-    push: bool,
-    allow_dirty: bool,
-    dry_run: bool,
-    plain_http: bool,
-    quiet: bool,
-) -> Iterator[Build]:
-    from canon.baking.base import open_code
-    from canon.baking.places import image_below, image_target
-    from canon.image.opening import open_store
-    from canon.workspaces.profiles import check_profile
-
-    project = load_project(find_root(Path.cwd()))
-    pipeline = project.pipeline(name)
-    chosen = profile or project.settings.default_profile
-    check_profile(project, chosen)
-    place = image_target(project, name, to, chosen, push=push)
-    target = open_store(place, plain_http=plain_http)
-    with open_code(project.root, allow_dirty=allow_dirty) as code:
-        source, below = image_below(pipeline, origin, platform, plain_http=plain_http)
-        transfer = Transfer("image", quiet=quiet)
-        transfer.start(None, None)
-        try:
-            yield Build(project, pipeline, chosen, code, source, below, target, transfer, write=not dry_run)
-        finally:
-            transfer.done()
-
-
 @image_app.command()
 def base(
     name: NameArgument,
@@ -118,12 +58,12 @@ def base(
     json_: JsonOption = False,
 ) -> None:
     """Put the environment and the code of the commit on top of the declared image; print what it is called."""
-    with _open(
+    with opened(
         name, origin, to, profile, platform,
         push=push, allow_dirty=allow_dirty, dry_run=dry_run, plain_http=plain_http, quiet=json_,
     ) as build:  # fmt: skip
         made = build.base()
-    _report(
+    report(
         build.target, made.image.digest, made.layers, dry_run=dry_run, json_=json_,
         revision=made.commit, tree=made.tree, dirty=made.dirty, written=build.transfer.moved,
     )  # fmt: skip
@@ -161,7 +101,7 @@ def bake(
     from canon.baking.trained import load_trained
     from canon.results.revisions import resolve_revision
 
-    with _open(
+    with opened(
         name, origin, to, profile, platform,
         push=push, allow_dirty=allow_dirty, dry_run=dry_run, plain_http=plain_http, quiet=json_,
     ) as build:  # fmt: skip
@@ -171,19 +111,13 @@ def bake(
         remote = project.settings.profiles[build.profile].remote
         trained = load_trained(project, pipeline, build.code, commit, remote, say)
         below = build.base()
+        attach = partial(_attach, project, build.target, private) if sbom or key else None
         baked = bake_model(
             pipeline, build.code, below, trained, build.target, project.root,
-            write=not dry_run, progress=build.transfer.advance,
+            write=not dry_run, progress=build.transfer.advance, attach=attach,
         )  # fmt: skip
-        if (sbom or key) and not dry_run:
-            from canon.baking.beside import attach_all
-            from canon.git import clean_url
-
-            git = project.settings.git
-            url = clean_url(git.url) if git else None
-            attach_all(build.target, baked.image, baked.descriptor, baked.provenance, url, private)
     known = baked.provenance
-    _report(
+    report(
         build.target, baked.image.digest, baked.layers, dry_run=dry_run, json_=json_,
         base=below.image.digest, revision=known.commit, tree=known.tree, dirty=known.dirty,
         result=known.result, data_hash=known.data_hash, model=known.model.hash, tag=baked.tag, written=build.transfer.moved,
@@ -206,7 +140,7 @@ def dockerfile(
     from canon.baking.dockerfile import format_dockerfile, format_ignore
     from canon.baking.trained import load_trained
 
-    with _open(
+    with opened(
         name, origin, "oci:none", None, platform,
         push=False, allow_dirty=False, dry_run=True, plain_http=plain_http, quiet=True,
     ) as build:  # fmt: skip
@@ -240,23 +174,14 @@ def tools(
     json_: JsonOption = False,
 ) -> None:
     """Put this version of Canon, with its own locked environment, on an image with Python and git: what pods run beside the stages."""
-    from canon.baking.places import image_at, image_target
+    from canon.baking.places import image_at
     from canon.baking.tools import make_tools
-    from canon.image.opening import open_store
-    from canon.workspaces.profiles import check_profile
 
-    project = load_project(find_root(Path.cwd()))
-    chosen = profile or project.settings.default_profile
-    check_profile(project, chosen)
-    target = open_store(image_target(project, "canon", to, chosen, push=push), plain_http=plain_http)
+    _, _, target = target_of("canon", to, profile, push=push, plain_http=plain_http)
     source, below = image_at(origin, platform, plain_http=plain_http)
-    transfer = Transfer("image", quiet=json_)
-    transfer.start(None, None)
-    try:
+    with moving(quiet=json_) as transfer:
         made = make_tools(source, below, target, write=not dry_run, progress=transfer.advance)
-    finally:
-        transfer.done()
-    _report(
+    report(
         target,
         made.image.digest,
         made.layers,
@@ -267,27 +192,22 @@ def tools(
     )
 
 
+def _attach(
+    project: Project, store: Store, key: PrivateKey | None, image: Image, descriptor: Descriptor, known: Provenance
+) -> None:
+    from canon.baking.beside import attach_all
+    from canon.git import clean_url
+
+    git = project.settings.git
+    attach_all(store, image, descriptor, known, clean_url(git.url) if git else None, key)
+
+
 def _private_key(path: Path | None) -> PrivateKey | None:
     if path is None:
         return None
     from canon.image.keys import load_private_key
 
     return load_private_key(path, os.environ)
-
-
-def _report(
-    target: Store, digest: str, layers: Iterable[tuple[Descriptor, str]], *, dry_run: bool, json_: bool, **facts: object
-) -> None:
-    reference = f"{target.name}@{digest}"
-    if json_:
-        listed = [{"digest": blob.digest, "size": blob.size, "origin": says} for blob, says in layers]
-        put_json({"reference": reference, "digest": digest, **facts, "layers": listed})
-        return
-    for blob, says in layers:
-        say(f"{blob.digest[:19]}…  {blob.size:>13,} bytes  {says}")
-    if dry_run:
-        say("nothing was written")
-    put(reference)
 
 
 def register(app: typer.Typer) -> None:

@@ -12,7 +12,7 @@ import typer
 from canon import __version__
 from canon.cli.console import prepare_streams, say
 from canon.data.interrupts import ended_by_sigterm
-from canon.model.errors import CanonError
+from canon.model.errors import CanonError, printable
 
 app = typer.Typer(
     name="canon",
@@ -60,7 +60,8 @@ def main() -> None:
     except CanonError as error:
         if os.environ.get("CANON_DEBUG"):
             raise
-        say(f"canon: {error}" if "\n" not in str(error) else f"canon:\n{error}")
+        text = printable(str(error))  # images, registries and files of others have their words in it
+        say(f"canon: {text}" if "\n" not in text else f"canon:\n{text}")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         say("canon: interrupted")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from canon.cli.console import put, put_json, put_table
-from canon.model.errors import CanonError
+from canon.model.errors import CanonError, printable
 from canon.model.project import find_root
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def verify(
     for check in verify_image(root, source, image, below=below, rebuild=rebuild, key=key):
         checks.append(check)
         if not json_:
-            put(f"{check.status:<12}{check.name:<12}{check.detail}")
+            put(printable(f"{check.status:<12}{check.name:<12}{check.detail}"))
     failed = [check.name for check in checks if check.ok is False]
     if json_:
         put_json(
@@ -93,11 +94,16 @@ def inspect(
         put_json(found.document())
         return
     facts = {"digest": found.digest, "platform": found.platform, "created": found.created, **found.facts}
-    put_table(("what", ""), facts.items())
+    _table(("what", ""), facts.items())
     put("")
-    put_table(("layer", "bytes", "from"), ((layer.digest, layer.size, layer.origin) for layer in found.layers))
+    _table(("layer", "bytes", "from"), ((layer.digest, layer.size, layer.origin) for layer in found.layers))
     if found.files:
         put("")
-        put_table(
+        _table(
             ("model", "bytes", "sha256"), ((path, file["size"], file["sha256"]) for path, file in found.files.items())
         )
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table of what an image says of itself."""
+    put_table(columns, ([printable(str(cell)) for cell in row] for row in rows))

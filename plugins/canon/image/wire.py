@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 import requests
 
 from canon.image.login import MAX_TOKEN, TIMEOUT, Login, anonymous, authorities, is_loopback, no_proxies, read_all
-from canon.model.errors import CanonError, ImageMissingError
+from canon.model.errors import CanonError, ImageMissingError, printable
 
 TRIES = 5
 """How often a request is sent before its failure is the answer."""
@@ -267,7 +267,7 @@ def _said(response: requests.Response) -> str:
 
 def _words(text: str) -> str:
     """A text of somebody else's for a terminal."""
-    plain = "".join(char if char.isprintable() else " " for char in text)
+    plain = printable(text).replace("\n", " ")
     return plain if len(plain) <= MAX_WORDS else f"{plain[:MAX_WORDS]}…"
 
 

@@ -27,6 +27,11 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
+def printable(text: str) -> str:
+    """A text of somebody else's for a terminal: lines and tabs stay, what could move its cursor or change its colours goes."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
+
+
 class CanonError(Exception):
     """A problem that the user can mend; the command line prints it without a traceback."""
 
