@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import once
 from tests.e2e.faults import build_project
 from tests.e2e.projects import tiny_project
-from tests.e2e.served import DATE, served_project
+from tests.e2e.served import DATE, bake, served_project
 from tests.tracking import Store, copy_small_project, empty_store
 
 
@@ -50,3 +50,9 @@ def served(
     monkeypatch.setenv("GIT_COMMITTER_DATE", DATE)
     shutil.copytree(once(tmp_path_factory, "served", served_project), tmp_path / "served", symlinks=True)
     return tmp_path / "served/project"
+
+
+@pytest.fixture
+def baked(served: Path) -> tuple[Path, str]:
+    """The layout, and the digest of the serving image."""
+    return served / "../made", bake(served)

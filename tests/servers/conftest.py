@@ -15,8 +15,10 @@ import pytest
 
 from canon.data import retry
 from canon.data.pin import pin_source
+from canon.image import wire
 from canon.model.pins import Pin
 from tests.conftest import S3
+from tests.registry import Registry
 
 __all__ = ["S3", "Handler", "Web", "listing", "not_found", "pin_of", "send"]
 
@@ -125,3 +127,20 @@ def pin_of(folder: Path, content: bytes) -> Pin:
     """The pin of bytes, by way of a local file."""
     (folder / "content").write_bytes(content)
     return pin_source("content", root=folder)[0]
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[float]:
+    """Nobody waits, and no file of the user's own is read."""
+    found: list[float] = []
+    monkeypatch.setattr(wire, "pause", found.append)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return found
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    with Registry() as found:
+        yield found
