@@ -129,7 +129,7 @@ def forge(
 
 def retarred(layer: bytes, change: Callable[[dict[str, bytes]], object], folder: Path) -> bytes:
     """Unpack a layer by the system's tar, change its files, pack it again as a layer is packed: sorted, of nobody, of time 0."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     subprocess.run(["tar", "-xf", "-", "-C", folder], input=layer, check=True)
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     before = dict(files)
@@ -143,5 +143,7 @@ def retarred(layer: bytes, change: Callable[[dict[str, bytes]], object], folder:
     tops = sorted({path.split("/")[0] for path in files})
     options = ("--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0", "--format=posix",
                "--pax-option=delete=atime,delete=ctime")  # fmt: skip
-    done = subprocess.run(["tar", *options, "-cf", "-", "-C", folder, *tops], check=True, capture_output=True)
+    done = subprocess.run(
+        ["tar", *options, "-cf", "-", "-C", folder, "-T", "/dev/null", *tops], check=True, capture_output=True
+    )
     return done.stdout

@@ -15,7 +15,19 @@ import pytest
 
 from tests.conftest import git
 from tests.e2e.faults import assert_said, canon
-from tests.e2e.forged import SOURCE, Files, canonical, edit, exchange_model, failed, in_layer
+from tests.e2e.forged import (
+    CODE,
+    MODEL,
+    RECORD,
+    SOURCE,
+    Files,
+    canonical,
+    edit,
+    exchange_model,
+    failed,
+    in_both,
+    in_layer,
+)
 from tests.e2e.served import bake, repro
 from tests.images import forge, make_image, read_image
 
@@ -31,18 +43,20 @@ def test_another_base_whose_record_was_edited(served: Path, baked: tuple[Path, s
     manifest, config, _ = read_image(layout, new)
 
     def change(document: dict[str, Any]) -> None:
-        document["base"]["manifest"]["layers"] = manifest["layers"][:-1]
-        document["base"]["config"]["rootfs"]["diff_ids"] = config["rootfs"]["diff_ids"][:-1]
+        document["base"]["manifest"]["layers"] = manifest["layers"][:-2]
+        document["base"]["config"]["rootfs"]["diff_ids"] = config["rootfs"]["diff_ids"][:-2]
 
     del other_manifest, other_config
-    found = failed(served, forge(layout, new, layers=in_layer(2, edit(change), tmp_path)), "--from", "oci:../below")
+    found = failed(
+        served, forge(layout, new, layers=in_layer(RECORD, edit(change), tmp_path)), "--from", "oci:../below"
+    )
     assert "not the base" in found["below"]
 
 
 def test_a_model_whose_whole_record_was_made_to_fit(served: Path, baked: tuple[Path, str], tmp_path: Path) -> None:
     """Every hash and label follows the exchanged model: neither the stage nor Git knows it."""
     labels: dict[str, str] = {}
-    new = forge(*baked, layers=in_layer(2, lambda files: labels.update(exchange_model(files)), tmp_path))
+    new = forge(*baked, layers=in_both(lambda *files: labels.update(exchange_model(*files)), tmp_path))
     new = forge(baked[0], new, config=lambda config: config["config"]["Labels"].update(labels))
     found = failed(served, new)
     assert_said(found["git"], "no commit here records the result")
@@ -65,12 +79,12 @@ def test_links_that_lead_out_of_the_code_are_not_followed(
 
     def with_link(layers: list[bytes]) -> list[bytes]:
         folder.mkdir()
-        subprocess.run(["tar", "-xf", "-", "-C", folder], input=layers[1], check=True)
+        subprocess.run(["tar", "-xf", "-", "-C", folder], input=layers[CODE], check=True)
         place = folder / SOURCE / "params/p.yaml"
         place.unlink()
         place.symlink_to(tmp_path / "secret.yaml")
         done = subprocess.run(["tar", "--sort=name", "-cf", "-", "-C", folder, "opt"], check=True, capture_output=True)
-        return [layers[0], done.stdout, layers[2]]
+        return [layers[0], done.stdout, *layers[2:]]
 
     new = forge(*baked, layers=with_link)
     done = canon(served, "image", "verify", f"oci:../made@{new}", code=1)
@@ -92,17 +106,17 @@ def test_the_image_does_not_choose_what_it_is_judged_by(served: Path, baked: tup
 
         edit(record)(files)
 
-    found = failed(served, forge(*baked, layers=in_layer(2, change, tmp_path)))
+    found = failed(served, forge(*baked, layers=in_layer(RECORD, change, tmp_path)))
     assert_said(found["model"], "pipelines/p.yaml is no params file of a stage, and lies over the code")
 
 
 def test_a_model_at_another_place(served: Path, baked: tuple[Path, str], tmp_path: Path) -> None:
-    def change(files: Files) -> None:
+    def change(files: Files, beside: Files) -> None:
         for path in [path for path in files if path.startswith(f"{SOURCE}/model/")]:
             files[path.replace("/model/", "/lib/")] = files.pop(path)
-        edit(lambda document: document["model"].update(path="lib"))(files)
+        edit(lambda document: document["model"].update(path="lib"))(beside)
 
-    found = failed(served, forge(*baked, layers=in_layer(2, change, tmp_path)))
+    found = failed(served, forge(*baked, layers=in_both(change, tmp_path)))
     assert_said(found["model"], "it holds net at lib, and net at model is declared to be served")
 
 
@@ -115,7 +129,7 @@ def test_without_track_the_model_is_held_against_the_stages_md5(served: Path, tm
     repro(served, "trained again") if git(served, "status", "--porcelain") else None
     digest = bake(served)
 
-    found = failed(served, forge(served / "../made", digest, layers=in_layer(2, exchange_model, tmp_path)))
+    found = failed(served, forge(served / "../made", digest, layers=in_both(exchange_model, tmp_path)))
     assert_said(found["model"], "the files of model have the md5", "and `fit` recorded")
 
 
@@ -127,7 +141,7 @@ def test_files_of_the_host_are_not_read(served: Path, baked: tuple[Path, str], t
         document["entries"]["fit"]["params"][str(secret)] = {"key": 1}
         document["entries"]["fit"]["deps"].append({"path": f"../../../..{secret}", "md5": "0" * 32})
 
-    found = failed(served, forge(*baked, layers=in_layer(2, edit(change), tmp_path)))
+    found = failed(served, forge(*baked, layers=in_layer(RECORD, edit(change), tmp_path)))
     assert_said(found["params"], "outside of the repository")
     assert_said(found["deps"], "outside of the repository")
     assert "bait-2retnuh" not in json.dumps(found)
@@ -146,7 +160,7 @@ def test_files_of_the_host_are_not_read(served: Path, baked: tuple[Path, str], t
 def test_a_provenance_of_another_form_is_named(
     served: Path, baked: tuple[Path, str], tmp_path: Path, change: Callable[[dict[str, Any]], object], says: str
 ) -> None:
-    new = forge(*baked, layers=in_layer(2, edit(change), tmp_path))
+    new = forge(*baked, layers=in_layer(RECORD, edit(change), tmp_path))
     assert_said(canon(served, "image", "verify", f"oci:../made@{new}", code=1).stderr, says)
 
 
@@ -176,7 +190,7 @@ def test_another_base_is_not_called_the_declared_one(served: Path, tmp_path: Pat
             digest=f"sha256:{hashlib.sha256(content).hexdigest()}", size=len(content)
         )
 
-    new = forge(served / "../made", digest, layers=in_layer(2, edit(change), tmp_path))
+    new = forge(served / "../made", digest, layers=in_layer(RECORD, edit(change), tmp_path))
     said = json.loads(canon(served, "image", "verify", f"oci:../made@{new}", "--json", code=1).stdout)
     status = {check["name"]: check["status"] for check in said["checks"]}
     assert "ok" not in {status["base"], status["below"]}
@@ -185,9 +199,9 @@ def test_another_base_is_not_called_the_declared_one(served: Path, tmp_path: Pat
 def test_members_in_another_order(served: Path, baked: tuple[Path, str]) -> None:
     def reversed_files(layers: list[bytes]) -> list[bytes]:
         stream = io.BytesIO()
-        with tarfile.open(fileobj=io.BytesIO(layers[2])) as old, tarfile.open(fileobj=stream, mode="w") as new:
+        with tarfile.open(fileobj=io.BytesIO(layers[MODEL])) as old, tarfile.open(fileobj=stream, mode="w") as new:
             for member in reversed(old.getmembers()):
                 new.addfile(member, old.extractfile(member) if member.isreg() else None)
-        return [*layers[:2], stream.getvalue()]
+        return [*layers[:MODEL], stream.getvalue(), *layers[RECORD:]]
 
     assert_said(failed(served, forge(*baked, layers=reversed_files))["model"], "names, order, owners")

@@ -17,7 +17,7 @@ from pipelines.co2.model import COEFFICIENTS, load_model
 from tests.conftest import Base, git
 from tests.containers import Containers, free_port
 from tests.e2e.faults import canon
-from tests.e2e.served import bake
+from tests.e2e.served import FILES, bake, repro
 from tests.registry import Registry, debian_registry, have_debian_registry
 from tests.tracking import copy_clone
 
@@ -116,7 +116,10 @@ def test_the_default_server_answers_in_a_container(
 
 
 def test_only_what_changed_goes_over_the_wire(served: Path) -> None:
-    """A new model sends its layer; new code sends its own, the rest is there; nothing new sends nothing."""
+    """A new model sends its layer; new code sends its own, and the model stays; nothing new sends nothing."""
+    (served / "fit.py").write_text(FILES["fit.py"].replace('"ü"', '"ü" * 300_000'))
+    git(served, "commit", "-qam", "a larger model")
+    repro(served)
     with Registry() as registry:
         command = ("image", "bake", "p", "--from", "oci:../below", "--to", f"{registry.host}/ml/p", "--json")
 
@@ -140,7 +143,8 @@ def test_only_what_changed_goes_over_the_wire(served: Path) -> None:
         git(served, "commit", "-qm", "code")
         layers, sent = baked()
         small = 20_000  # configurations and manifests
-        assert layers["code"] + layers["model"] <= sent <= layers["code"] + layers["model"] + small
+        assert layers["code"] + layers["provenance"] <= sent <= layers["code"] + layers["provenance"] + small
+        assert layers["model"] > 600_000
         registry.clear()
         other = ("image", "bake", "p", "--from", "oci:../below", "--to", f"{registry.host}/team/p")
         canon(served, *other)

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import git
 from tests.e2e.faults import assert_said, canon
-from tests.e2e.forged import PROVENANCE, SOURCE, WEIGHTS, Files, edit, failed, in_layer
+from tests.e2e.forged import CODE, MODEL, PROVENANCE, RECORD, SOURCE, WEIGHTS, Files, edit, failed, in_both, in_layer
 from tests.e2e.served import bake, repro
 from tests.images import files_of, forge, make_image, read_image, retarred
 
@@ -54,7 +54,7 @@ def test_retarring_alone_changes_nothing(served: Path, baked: tuple[Path, str], 
     """What the other tests find is not the way in which they change images."""
     layout, digest = baked
     _, _, layers = read_image(layout, digest)
-    for number in (1, 2):
+    for number in (CODE, MODEL, RECORD):
         again = retarred(layers[number], lambda _: None, tmp_path / f"again{number}")
         assert {path: what for path, what in files_of(again).items() if what[0] != "/"} == {
             path: what for path, what in files_of(layers[number]).items() if what[0] != "/"
@@ -66,7 +66,7 @@ def test_one_changed_code_file(served: Path, baked: tuple[Path, str], tmp_path: 
     def change(files: Files) -> None:
         files[f"{SOURCE}/lib/common.py"] += b"# harmless\n"
 
-    found = failed(served, forge(*baked, layers=in_layer(1, change, tmp_path)))
+    found = failed(served, forge(*baked, layers=in_layer(CODE, change, tmp_path)))
     assert "not as in the commit" in found["code"]
     assert "lib/common.py" in found["code"]
     assert "`fit` ran with another lib than the image has" in found["deps"]
@@ -85,7 +85,7 @@ def test_an_exchanged_model(served: Path, baked: tuple[Path, str], tmp_path: Pat
     def change(files: Files) -> None:
         files[WEIGHTS] = files[WEIGHTS].replace(b"0.5", b"0.7")
 
-    found = failed(served, forge(*baked, layers=in_layer(2, change, tmp_path)))
+    found = failed(served, forge(*baked, layers=in_layer(MODEL, change, tmp_path)))
     assert set(found) >= {"model"}
     assert_said(found["model"], f"/{WEIGHTS} has the sha256")
 
@@ -93,14 +93,14 @@ def test_an_exchanged_model(served: Path, baked: tuple[Path, str], tmp_path: Pat
 def test_a_model_of_the_recorded_md5(served: Path, baked: tuple[Path, str], tmp_path: Path) -> None:
     """Where every md5 was edited to fit, sha256 still tells."""
 
-    def change(files: Files) -> None:
+    def change(files: Files, beside: Files) -> None:
         old = hashlib.md5(files[WEIGHTS], usedforsecurity=False).hexdigest()
         files[WEIGHTS] = files[WEIGHTS].replace(b"0.5", b"0.7")
-        files[PROVENANCE] = files[PROVENANCE].replace(
+        beside[PROVENANCE] = beside[PROVENANCE].replace(
             old.encode(), hashlib.md5(files[WEIGHTS], usedforsecurity=False).hexdigest().encode()
         )
 
-    found = failed(served, forge(*baked, layers=in_layer(2, change, tmp_path)))
+    found = failed(served, forge(*baked, layers=in_both(change, tmp_path)))
     assert_said(found["model"], f"/{WEIGHTS} has the sha256")
 
 
@@ -108,7 +108,7 @@ def test_another_data_hash(served: Path, baked: tuple[Path, str], tmp_path: Path
     change = edit(lambda document: document.update(data_hash="0" * 64))
     new = forge(
         *baked,
-        layers=in_layer(2, change, tmp_path),
+        layers=in_layer(RECORD, change, tmp_path),
         config=lambda config: config["config"]["Labels"].update({"canon.data-hash": "0" * 64}),
     )
     assert_said(failed(served, new)["data"], "the pins give the data hash")
@@ -116,11 +116,15 @@ def test_another_data_hash(served: Path, baked: tuple[Path, str], tmp_path: Path
 
 def test_another_pin(served: Path, baked: tuple[Path, str], tmp_path: Path) -> None:
     change = edit(lambda document: document["pins"]["raw"].update(sha256="0" * 64))
-    found = failed(served, forge(*baked, layers=in_layer(2, change, tmp_path)))
+    found = failed(served, forge(*baked, layers=in_layer(RECORD, change, tmp_path)))
     assert_said(found["data"], "the pin of raw is not the one in pipelines/p.pins.yaml")
 
 
-@pytest.mark.parametrize("order", [(0, 2, 1), (1, 0, 2)], ids=["model below the code", "code below the base"])
+@pytest.mark.parametrize(
+    "order",
+    [(0, 2, 1, 3), (1, 0, 2, 3), (0, 1, 3, 2)],
+    ids=["model below the code", "code below the base", "provenance below the model"],
+)
 def test_layers_in_another_order(served: Path, baked: tuple[Path, str], order: tuple[int, ...]) -> None:
     new = forge(*baked, layers=lambda layers: [layers[number] for number in order])
     done = canon(served, "image", "verify", f"oci:../made@{new}", code=1)
@@ -128,7 +132,7 @@ def test_layers_in_another_order(served: Path, baked: tuple[Path, str], order: t
 
 
 def test_a_missing_provenance(served: Path, baked: tuple[Path, str], tmp_path: Path) -> None:
-    new = forge(*baked, layers=in_layer(2, lambda files: files.pop(PROVENANCE), tmp_path))
+    new = forge(*baked, layers=in_layer(RECORD, lambda files: files.pop(PROVENANCE), tmp_path))
     said = canon(served, "image", "verify", f"oci:../made@{new}", code=1).stderr
     assert_said(said, f"has no /{PROVENANCE}", "or the file was taken out")
     base = canon(served, "image", "base", "p", "--from", "oci:../below", "--to", "oci:../base").stdout.strip()
@@ -157,23 +161,32 @@ def test_the_provenance_of_another_image(served: Path, baked: tuple[Path, str], 
     (served / "params/p.yaml").write_text("fit: {rate: 0.25}\n")
     repro(served)
     _, _, layers = read_image(baked[0], bake(served))
-    other = files_of(layers[2])[PROVENANCE][1]
-    found = failed(served, forge(*baked, layers=in_layer(2, lambda files: files.update({PROVENANCE: other}), tmp_path)))
+    other = files_of(layers[RECORD])[PROVENANCE][1]
+    found = failed(
+        served, forge(*baked, layers=in_layer(RECORD, lambda files: files.update({PROVENANCE: other}), tmp_path))
+    )
     assert_said(found["model"], f"/{WEIGHTS} has the sha256")
     assert {"base", "code", "labels"} <= set(found)
 
 
 @pytest.mark.parametrize("path", [f"{SOURCE}/sitecustomize.py", f"{SOURCE}/.wh.serve.py", "opt/canon/env/x.pth"])
 def test_something_beside_the_model(served: Path, baked: tuple[Path, str], tmp_path: Path, path: str) -> None:
-    found = failed(served, forge(*baked, layers=in_layer(2, lambda files: files.update({path: b"x"}), tmp_path)))
-    assert_said(found["model"], f"/{path} lies in the model's layer, and is no part of the model")
+    for number, says in {
+        MODEL: "in the model's layer, and is no part of the model",
+        RECORD: "beside the provenance",
+    }.items():
+        found = failed(
+            served,
+            forge(*baked, layers=in_layer(number, lambda files: files.update({path: b"x"}), tmp_path / str(number))),
+        )
+        assert_said(found["model"], f"/{path} lies {says}")
 
 
 def test_a_layer_above_the_model(served: Path, baked: tuple[Path, str], tmp_path: Path) -> None:
     _, _, layers = read_image(tmp_path / "other", make_image(tmp_path / "other", {WEIGHTS: b"evil"}))
     new = forge(*baked, layers=lambda old: [*old, layers[0]])
     said = canon(served, "image", "verify", f"oci:../made@{new}", code=1).stderr
-    assert_said(said, "lies in layer 3 of 4, not on top")
+    assert_said(said, "lies in layer 4 of 5, not on top")
 
 
 def test_a_clone_that_does_not_know_the_commit_says_so(served: Path, baked: tuple[Path, str], tmp_path: Path) -> None:
@@ -192,7 +205,12 @@ def test_a_clone_that_does_not_know_the_commit_says_so(served: Path, baked: tupl
 def test_inspect_says_what_is_in_it(served: Path, baked: tuple[Path, str]) -> None:
     said = json.loads(canon(served, "image", "inspect", f"oci:../made@{baked[1]}", "--json").stdout)
     assert said["digest"] == baked[1]
-    assert [layer["origin"] for layer in said["layers"]] == ["a base", "canon: code", "canon: model"]
+    assert [layer["origin"] for layer in said["layers"]] == [
+        "a base",
+        "canon: code",
+        "canon: model",
+        "canon: provenance",
+    ]
     assert set(said["files"]) == {"model/größe.txt", "model/parts/weights.json"}
     assert said["metrics"] == {"metrics.json": {"rate": 0.5}}
     assert said["facts"]["commit"] == git(served, "rev-parse", "HEAD~1")

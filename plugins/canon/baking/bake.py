@@ -1,4 +1,7 @@
-"""The serving image: a base, and on top of it one layer with the model, the params as applied, and where all of it came from."""
+"""The serving image: a base, on top of it the model as one layer, and on top of that a small one: params as applied, and where all came from.
+
+Two layers, since they change at different times: a commit of code alone gives another provenance, and the model stays where it is.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 
 from canon.baking.base import Base, Code
 from canon.baking.cache import open_cache
-from canon.baking.code import TOP
+from canon.baking.code import SOURCE, TOP
 from canon.baking.labels import (
     BASE_DIGEST,
     BASE_NAME,
@@ -25,20 +28,23 @@ from canon.baking.labels import (
     TITLE,
     TREE,
 )
-from canon.baking.model import describe_model, model_members, serving_members
-from canon.baking.provenance import PROVENANCE, BakedBase, Provenance, build_provenance, format_provenance
+from canon.baking.model import describe_model, model_members
+from canon.baking.provenance import PROVENANCE, BakedBase, BakedModel, Provenance, build_provenance, format_provenance
 from canon.baking.serving import check_servable, health_path, served, serving_command
 from canon.baking.trained import Trained
 from canon.image.append import append_layer, append_layers, origins, whole
 from canon.image.descriptors import Descriptor, format_json
 from canon.image.images import Edits, Image, Layer, image_of
 from canon.image.stores import Progress, Store, no_progress
+from canon.image.trees import member_of_bytes
+from canon.model.canonical import format_canonical
 from canon.model.errors import CanonError
 from canon.model.project import Pipeline
 
 USER = "65532:65532"
 """Neither root nor anybody who is known: the number that distroless images gave to `nonroot`."""
-MODEL_LAYER = "model"
+MODEL_LAYER, PROVENANCE_LAYER = "model", "provenance"
+"""What the history calls the two layers on top, from below."""
 FORMAT = 1
 """Counted up when the same files give another layer."""
 
@@ -81,47 +87,36 @@ def bake_model(
         model=model,
         base=baked_base(base.image),
     )
-    written = format_provenance(provenance)
     tag = f"{base.variant}-{result.digest[:12]}"
     store = target if write else None
     edits = serving_edits(pipeline, provenance, base.image, code.commit.time)
     with whole(target):
-        layer = _known_layer(store, written) or _keep(
-            written,
-            append_layer(
-                store,
-                serving_members(
-                    model_members(model, trained.files, root, trained.cache),
-                    trained.applied.items(),
-                    written,
-                    PROVENANCE,
-                ),
-                TOP,
-                MODEL_LAYER,
-                progress,
-            ),
-        )
-        made = append_layers(store, target, base.image, [layer], edits, None if attach else tag, progress)
+        record = [*(member_of_bytes(f"{SOURCE}/{path}", content) for path, content in trained.applied.items())]
+        record.append(member_of_bytes(PROVENANCE, format_provenance(provenance)))
+        layers = [
+            _model_layer(store, model, trained, root, progress),
+            append_layer(store, record, TOP, PROVENANCE_LAYER, progress),
+        ]
+        made = append_layers(store, target, base.image, layers, edits, None if attach else tag, progress)
         if store is not None and attach is not None:
             attach(image_of(made, target.name), made.descriptor, provenance)
             store.add(made.manifest, tag)
-    says = (*base.layers, *origins(base.image, [layer], made)[-1:])
+    says = (*base.layers, *origins(base.image, layers, made)[-len(layers) :])
     return Baked(image_of(made, target.name), provenance, tag, says)
 
 
-def _known_layer(store: Store | None, provenance: bytes) -> Layer | None:
-    """The model's layer where it was made here before and the store has it: the provenance says the sha256 of all that is in it."""
-    descriptor = open_cache().recall_layer(MODEL_LAYER, _layer_key(provenance))
-    return Layer(descriptor, MODEL_LAYER) if descriptor and store is not None and store.has(descriptor) else None
-
-
-def _keep(provenance: bytes, layer: Layer) -> Layer:
-    open_cache().keep(MODEL_LAYER, _layer_key(provenance), layer.descriptor.document())
+def _model_layer(store: Store | None, model: BakedModel, trained: Trained, root: Path, progress: Progress) -> Layer:
+    """The model's layer; not made again where it was made here before and the store has it: path and sha256 say all of it."""
+    files = {name: [file.sha256, file.size] for name, file in model.files.items()}
+    key = sha256(format_canonical({"format": FORMAT, "path": model.path, "files": files})).hexdigest()
+    cache = open_cache()
+    known = cache.recall_layer(MODEL_LAYER, key)
+    if known is not None and store is not None and store.has(known):
+        return Layer(known, MODEL_LAYER)
+    members = model_members(model, trained.files, root, trained.cache)
+    layer = append_layer(store, members, TOP, MODEL_LAYER, progress)
+    cache.keep(MODEL_LAYER, key, layer.descriptor.document())
     return layer
-
-
-def _layer_key(provenance: bytes) -> str:
-    return sha256(b"%d\n" % FORMAT + provenance).hexdigest()
 
 
 def baked_base(image: Image) -> BakedBase:

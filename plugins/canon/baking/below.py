@@ -10,7 +10,7 @@ from canon.baking.base import Code, base_edits, is_declared
 from canon.baking.code import source_commit
 from canon.baking.contained import known
 from canon.baking.environment import ENVIRONMENT, environment_members
-from canon.baking.evidence import Evidence, Finding
+from canon.baking.evidence import ON_TOP, Evidence, Finding
 from canon.baking.interpreter import Interpreter
 from canon.baking.labels import BASE, BASE_DIGEST, PYTHON
 from canon.git import try_git
@@ -54,7 +54,7 @@ def below_findings(
         else:
             yield None, "what lies below is not known by the declared digest; say --from with the declared image"
         return
-    added = evidence.image.manifest.layers[len(below.manifest.layers) : -1]
+    added = evidence.image.manifest.layers[len(below.manifest.layers) : -ON_TOP]
     origins = ("environment", "code")[-len(added) :] if len(added) in {1, 2} else ()
     layers = [Layer(layer, says) for layer, says in zip(added, origins, strict=False)]
     labels = evidence.base_labels

@@ -19,7 +19,7 @@ from canon.image.statements import PROVENANCE, build_provenance, build_statement
 from canon.image.stores import Source, Store
 
 BUILD = "urn:canon:bake:1"
-"""SLSA's build type: a base and one layer with the model, as the design says in section 7."""
+"""SLSA's build type: a base, one layer with the model, and one with the provenance."""
 BUILDER = "urn:canon:bake"
 
 

@@ -1,11 +1,12 @@
-"""What the layer on top of an image may hold: the model that the code declares to be served, and params files as they were applied."""
+"""What the layers above the code may hold: the model that the code declares to be served, the provenance, params files as they were applied."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from canon.baking.code import SOURCE
-from canon.baking.evidence import Evidence, Finding, Found
+from canon.baking.evidence import Evidence, Finding
+from canon.baking.provenance import PROVENANCE
 from canon.baking.serving import served
 from canon.model.errors import CanonError
 from canon.model.pins import folder_md5
@@ -47,25 +48,33 @@ def model_findings(evidence: Evidence, pipeline: Pipeline | CanonError) -> Itera
             yield False, f"/{full} is missing"
         elif found.sha256 != file.sha256 or found.size != file.size:
             yield False, f"/{full} has the sha256 {found.sha256[:12]}…, and the result recorded {file.sha256[:12]}…"
-    yield from _applied(evidence, pipeline, there)
     for path in sorted(there):
         yield False, f"/{path} lies in the model's layer, and is no part of the model"
+    yield from _beside(evidence, known(pipeline))
     if not evidence.plain:
         yield (
             False,
-            "the model's layer is not what Canon makes of these files: names, order, owners, times or modes are others",
+            "the layers of model and provenance are not what Canon makes of these files: names, order, owners, times or modes are others",
         )
     yield True, f"{len(model.files)} files of {model.artifact}, {model.hash[:12]}…"
 
 
-def _applied(evidence: Evidence, pipeline: Pipeline | CanonError, there: dict[str, Found]) -> Iterator[Finding]:
-    """Params files lie over the code as they were applied, and nothing else does; they are taken out of ``there``."""
+def _beside(evidence: Evidence, pipeline: Pipeline) -> Iterator[Finding]:
+    """With the provenance lie params files, over the code, as they were applied, and nothing else."""
+    there = dict(evidence.beside)
+    there.pop(PROVENANCE, None)
+    allowed = applicable(pipeline)
     for path, sha256 in evidence.provenance.applied.items():
-        if path not in applicable(known(pipeline)):
-            yield False, f"/{SOURCE}/{path} is no params file of a stage, and lies over the code"
-        found = there.pop(f"{SOURCE}/{path}", None)
+        full = f"{SOURCE}/{path}"
+        if path not in allowed:
+            yield False, f"/{full} is no params file of a stage, and lies over the code"
+        if full in evidence.model:
+            yield False, f"/{full} lies over a file of the model"
+        found = there.pop(full, None)
         if found is None or found.sha256 != sha256:
-            yield False, f"/{SOURCE}/{path} is not the params file that was applied"
+            yield False, f"/{full} is not the params file that was applied"
+    for path in sorted(there):
+        yield False, f"/{path} lies beside the provenance, and is no params file that was applied"
 
 
 def _stored(evidence: Evidence, pipeline: Pipeline) -> Iterator[Finding]:

@@ -22,7 +22,9 @@ from canon.image.trees import link
 from canon.model.errors import CanonError
 
 MAX_PARAMS = 16 * 1024 * 1024
-"""Bytes of the largest params file that is read from a model layer."""
+"""Bytes of the largest params file that is read from a provenance layer."""
+ON_TOP = 2
+"""Layers above the base: the model, the provenance."""
 
 
 Finding = tuple[bool | None, str]
@@ -42,9 +44,9 @@ class Found:
 
 @dataclass
 class Evidence:
-    """What was read. ``code`` is the unpacked source tree, ``files`` what lies in its layer; ``model`` what the top layer holds.
+    """What was read. ``code`` is the unpacked source tree, ``files`` what lies in its layer; ``model`` and ``beside`` what the layers of model and provenance hold.
 
-    ``plain``: the top layer is to the byte what Canon makes of such files. ``applied``: params files of the top layer, path → bytes. ``problems``: layers that are not what the manifest says.
+    ``plain``: those two are to the byte what Canon makes of such files. ``applied``: params files, path → bytes. ``problems``: layers that are not what the manifest says.
     """
 
     image: Image
@@ -53,9 +55,10 @@ class Evidence:
     code_layer: int
     files: dict[str, Found] = field(default_factory=dict)
     model: dict[str, Found] = field(default_factory=dict)
+    beside: dict[str, Found] = field(default_factory=dict)
     applied: dict[str, bytes] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    plain: bool = False
+    plain: bool = True
 
     @property
     def base_labels(self) -> dict[str, str]:
@@ -66,6 +69,10 @@ class Evidence:
 def load_provenance(source: Source, image: Image) -> Provenance:
     """The provenance in the layer on top. Raises CanonError where there is none, or it lies in another layer."""
     last = len(image.manifest.layers) - 1
+    if last < ON_TOP:
+        raise CanonError(
+            f"{image.name} has {last + 1} layers: it was not made by `canon image bake`, which puts model and provenance on code"
+        )
     for number in range(last, -1, -1):
         content = peek(source, image, number, PROVENANCE, MAX_PROVENANCE)
         if content is not None and number == last:
@@ -83,13 +90,13 @@ def load_provenance(source: Source, image: Image) -> Provenance:
 def gather(source: Source, image: Image, provenance: Provenance, into: Path) -> Evidence:
     """Read an image once; its code is unpacked into a folder, where nothing can leave it. Raises CanonError."""
     count = len(image.manifest.layers)
-    evidence = Evidence(image, provenance, into, count - 2)
+    evidence = Evidence(image, provenance, into, count - ON_TOP - 1)
     for number in range(count):
         try:
-            if number == count - 2:
+            if number == evidence.code_layer:
                 _read_code(source, image, number, evidence)
-            elif number == count - 1:
-                _read_model(source, image, number, evidence)
+            elif number > evidence.code_layer:
+                _read_ours(source, image, number, evidence)
             else:
                 check_layer(source, image, number)
         except CanonError as error:
@@ -127,23 +134,24 @@ def _read_code(source: Source, image: Image, number: int, evidence: Evidence) ->
             evidence.files[below] = _hashed(member, _chunks(layer, member), evidence.code / below)
 
 
-def _read_model(source: Source, image: Image, number: int, evidence: Evidence) -> None:
-    params = {f"{SOURCE}/{path}": path for path in evidence.provenance.applied}
+def _read_ours(source: Source, image: Image, number: int, evidence: Evidence) -> None:
+    """Read a layer above the code: the model's, or on top of it the provenance's."""
+    on_top = number == len(image.manifest.layers) - 1
+    there = evidence.beside if on_top else evidence.model
+    params = {f"{SOURCE}/{path}": path for path in evidence.provenance.applied} if on_top else {}
     remade = Remade(TOP)
     names: list[bytes] = []
     with open_layer(source, image, number) as layer:
-        for path, member in _members(layer, f"the model layer of {image.name}"):
+        for path, member in _members(layer, f"the layer of the {'provenance' if on_top else 'model'} of {image.name}"):
             names.append(path.encode("utf-8", "surrogateescape"))
             chunks = remade.add(_as_made(path, member), _chunks(layer, member))
             if path in params and member.isreg() and member.size <= MAX_PARAMS:
                 content = b"".join(chunks)
                 evidence.applied[params[path]] = content
-                evidence.model[path] = Found(hashlib.sha256(content).hexdigest(), size=len(content))
+                there[path] = Found(hashlib.sha256(content).hexdigest(), size=len(content))
             else:
-                found = _hashed(member, chunks, None)
-                if path != PROVENANCE:
-                    evidence.model[path] = found
-    evidence.plain = remade.digest() == image.diff_ids[number] and names == sorted(names)
+                there[path] = _hashed(member, chunks, None)
+    evidence.plain &= remade.digest() == image.diff_ids[number] and names == sorted(names)
 
 
 def _as_made(path: str, member: tarfile.TarInfo) -> Member:

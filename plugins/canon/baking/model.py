@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from canon.baking.code import SOURCE
 from canon.baking.provenance import BakedModel, ModelFile
 from canon.dvc.objects import StoredFile
 from canon.image.layers import Member
-from canon.image.trees import check_cases, member_of_bytes
+from canon.image.trees import check_cases
 from canon.model.errors import CanonError
 
 SMALL = 64 * 1024
@@ -122,13 +122,3 @@ class CheckedFile:
 @functools.cache
 def _beside() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="canon-hash")
-
-
-def serving_members(
-    model: Iterable[Member], applied: Iterable[tuple[str, bytes]], provenance: bytes, place: str
-) -> Iterator[Member]:
-    """All that the layer on top holds: the model, params files as applied, and the provenance at ``place``."""
-    yield from model
-    for path, content in applied:
-        yield member_of_bytes(f"{SOURCE}/{path}", content)
-    yield member_of_bytes(place, provenance)

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from canon.baking.bake import serving_edits
+from canon.baking.bake import MODEL_LAYER, PROVENANCE_LAYER, serving_edits
 from canon.baking.below import below_findings, environment_findings, recorded_code
 from canon.baking.code import SOURCE, code_members
 from canon.baking.contained import applicable, known, model_findings
-from canon.baking.evidence import Evidence, Finding, apply_params, gather, load_provenance
+from canon.baking.evidence import ON_TOP, Evidence, Finding, apply_params, gather, load_provenance
 from canon.baking.labels import BASE, BASE_DIGEST, REVISION, TREE
 from canon.baking.origins import data_findings, dep_findings, git_findings, param_findings, stage_findings
 from canon.baking.provenance import Provenance
@@ -138,9 +138,9 @@ def _base(evidence: Evidence, pipeline: Pipeline | CanonError) -> Iterator[Findi
         yield False, "the provenance's configuration of the base is not the one that its manifest names"
     recorded = [str(layer.get("digest")) for layer in base.manifest.get("layers") or ()]
     there = [layer.digest for layer in image.manifest.layers]
-    if there[:-1] != recorded:
+    if there[:-ON_TOP] != recorded:
         rootfs = base.config.get("rootfs")
-        same = isinstance(rootfs, dict) and rootfs.get("diff_ids") == list(image.diff_ids[:-1])
+        same = isinstance(rootfs, dict) and rootfs.get("diff_ids") == list(image.diff_ids[:-ON_TOP])
         squeezed = "the layers were compressed on the way, which gives another image: copy with `skopeo copy --preserve-digests`"
         yield False, squeezed if same else _difference(recorded, there)
         return
@@ -158,12 +158,12 @@ def _base(evidence: Evidence, pipeline: Pipeline | CanonError) -> Iterator[Findi
 
 
 def _difference(recorded: list[str], there: list[str]) -> str:
-    if sorted(recorded) == sorted(there[:-1]) or set(recorded) <= set(there):
+    if sorted(recorded) == sorted(there[:-ON_TOP]) or set(recorded) <= set(there):
         return "the layers of the base are in another order than when it was made"
     for number, (was, now) in enumerate(zip(recorded, there, strict=False), 1):
         if was != now:
             return f"layer {number} is {now[:19]}…, and the base that the model was baked on has {was[:19]}… there: it is another base"
-    return f"the base had {len(recorded)} layers, and {len(there) - 1} lie below the model"
+    return f"the base had {len(recorded)} layers, and {len(there) - ON_TOP} lie below the model"
 
 
 def _code(root: Path, evidence: Evidence) -> Iterator[Finding]:
@@ -227,7 +227,8 @@ def _configuration(root: Path, evidence: Evidence, pipeline: Pipeline | CanonErr
             yield False, f"the base's label {name} is {labels.get(name)!r}, and the provenance says {expected}"
     time = recorded_code(root, evidence).commit.time
     edits = serving_edits(known(pipeline), provenance, base, time)
-    made = compose(base, [Layer(image.manifest.layers[-1], "model")], edits)
+    ours = zip(image.manifest.layers[-ON_TOP:], (MODEL_LAYER, PROVENANCE_LAYER), strict=True)
+    made = compose(base, [Layer(layer, says) for layer, says in ours], edits)
     if made.descriptor.digest == image.digest:
         yield True, "labels, command and user are those that follow from provenance and declaration"
         return
