@@ -15,6 +15,7 @@ from typing import IO
 from canon.baking.code import SOURCE, TOP
 from canon.baking.provenance import MAX_PROVENANCE, PROVENANCE, Provenance, provenance_from_bytes
 from canon.image.check import check_layer, open_layer, peek
+from canon.image.descriptors import LAYER
 from canon.image.images import Image
 from canon.image.layers import CHUNK, Member, Remade
 from canon.image.stores import Source
@@ -88,8 +89,15 @@ def load_provenance(source: Source, image: Image) -> Provenance:
 
 
 def gather(source: Source, image: Image, provenance: Provenance, into: Path) -> Evidence:
-    """Read an image once; its code is unpacked into a folder, where nothing can leave it. Raises CanonError."""
+    """Read an image once; its code is unpacked into a folder, where nothing can leave it.
+
+    Raises CanonError for an image whose upper layers are compressed: Canon's never are, and what such a one unpacks to has no bound.
+    """
     count = len(image.manifest.layers)
+    if any(layer.media_type != LAYER for layer in image.manifest.layers[-ON_TOP - 1 :]):
+        raise CanonError(
+            f"the layers of {image.name} were compressed or converted on the way, which gives another image; copy it with `skopeo copy --preserve-digests`"
+        )
     evidence = Evidence(image, provenance, into, count - ON_TOP - 1)
     for number in range(count):
         try:

@@ -139,10 +139,7 @@ def _base(evidence: Evidence, pipeline: Pipeline | CanonError) -> Iterator[Findi
     recorded = [str(layer.get("digest")) for layer in base.manifest.get("layers") or ()]
     there = [layer.digest for layer in image.manifest.layers]
     if there[:-ON_TOP] != recorded:
-        rootfs = base.config.get("rootfs")
-        same = isinstance(rootfs, dict) and rootfs.get("diff_ids") == list(image.diff_ids[:-ON_TOP])
-        squeezed = "the layers were compressed on the way, which gives another image: copy with `skopeo copy --preserve-digests`"
-        yield False, squeezed if same else _difference(recorded, there)
+        yield False, _difference(recorded, there)
         return
     labels = evidence.base_labels
     below = str(labels.get(BASE_DIGEST))

@@ -8,6 +8,7 @@ import io
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
+from typing import Self
 
 from canon.image.descriptors import LAYER
 from canon.image.images import Image
@@ -18,6 +19,15 @@ GZIP = (f"{LAYER}+gzip", "application/vnd.docker.image.rootfs.diff.tar.gzip")
 PLAIN = (LAYER, "application/vnd.docker.image.rootfs.diff.tar")
 BLOCK = 1024 * 1024
 """Bytes that are unpacked at once, whatever a compressed layer claims to hold."""
+MAX_HEADER = 1024 * 1024
+"""Bytes of an extended header; a path has at most 4,096, and other tools put attributes of files there."""
+EXTENDED = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 
 
 class LayerStream(io.RawIOBase):
@@ -70,6 +80,22 @@ def _plain(chunks: Iterable[bytes], media_type: str) -> Iterator[bytes]:
     yield unpacker.flush()
 
 
+class _Member(tarfile.TarInfo):
+    """A member whose long names and other extended headers, which tarfile reads into memory at once, have a bound."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read a header. Raises tarfile.ReadError for an extended one of more than `MAX_HEADER` bytes."""
+        made = super().frombuf(buf, encoding, errors)
+        if made.type in EXTENDED and made.size > MAX_HEADER:
+            raise tarfile.ReadError(f"an extended header has {made.size} bytes, more than {MAX_HEADER}")
+        return made
+
+
+def _tar(stream: LayerStream) -> tarfile.TarFile:
+    return tarfile.open(fileobj=io.BufferedReader(stream), mode="r|", tarinfo=_Member)
+
+
 @contextlib.contextmanager
 def open_layer(source: Source, image: Image, number: int) -> Iterator[tarfile.TarFile]:
     """A layer's members, in their order, each to be read when it comes up; at the end its bytes have been compared with both digests.
@@ -80,7 +106,7 @@ def open_layer(source: Source, image: Image, number: int) -> Iterator[tarfile.Ta
     name = f"layer {number + 1} of {image.name} ({descriptor.digest[:19]}…)"
     stream = LayerStream(source.read(descriptor), descriptor.media_type)
     try:
-        with tarfile.open(fileobj=io.BufferedReader(stream), mode="r|") as layer:
+        with _tar(stream) as layer:
             yield layer
         found = stream.diff_id()
     except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as error:  # tarfile's own, of hostile headers
@@ -97,7 +123,7 @@ def peek(source: Source, image: Image, number: int, path: str, limit: int) -> by
     descriptor = image.manifest.layers[number]
     stream = LayerStream(source.read(descriptor), descriptor.media_type)
     try:
-        with tarfile.open(fileobj=io.BufferedReader(stream), mode="r|") as layer:
+        with _tar(stream) as layer:
             for member in layer:
                 if member.name == path and member.isreg():
                     if member.size > limit:
