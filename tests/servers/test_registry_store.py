@@ -149,12 +149,33 @@ def test_a_registry_that_stays_busy_is_given_up(registry: Registry, tmp_path: Pa
     assert 20 < waits[0] <= 31
 
 
-def test_a_cut_upload_is_sent_again_from_the_beginning(registry: Registry, tmp_path: Path) -> None:
+def test_a_new_layer_is_hashed_on_its_way(stores: Make) -> None:
+    store, content = stores("ml/one"), os.urandom(3_000_000)
+    for new in (True, True, False):
+        told: list[int] = []
+        layer = append_layer(store, members(a=content), "opt/x", "test", told.append, new=new).descriptor
+        assert layer == append_layer(None, members(a=content), "opt/x", "test").descriptor
+        assert sum(told) in ({layer.size, 0} if isinstance(store, Layout) else {layer.size} if new else {0})
+    assert b"".join(store.read(layer)).count(content) == 1
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_an_upload_that_the_registry_lost_is_made_again(registry: Registry, waits: list[float], status: int) -> None:
+    registry.fail("PUT", "digest=", status=status)
+    store, content = Repository(registry.host, "ml/one"), os.urandom(3_000_000)
+    layer = append_layer(store, members(a=content), "opt/x", "test", new=True).descriptor
+    assert store.has(layer)
+    assert len(waits) == 1
+    assert len([record for record in registry.requests if record.method == "PATCH"]) == (2 if status == 404 else 1)
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_a_cut_upload_is_sent_again_from_the_beginning(registry: Registry, tmp_path: Path, *, new: bool) -> None:
     registry.cut_upload(after=3_000_000, times=2)
     content = os.urandom(5_000_000)
     told: list[int] = []
     store = Repository(registry.host, "ml/one")
-    layer = append_layer(store, members(a=content), "opt/x", "test", told.append)
+    layer = append_layer(store, members(a=content), "opt/x", "test", told.append, new=new)
     assert store.has(layer.descriptor)
     assert sum(told) == layer.descriptor.size
     assert registry.received >= 2 * 3_000_000 + layer.descriptor.size

@@ -30,6 +30,7 @@ from canon.baking.labels import (
 )
 from canon.baking.model import describe_model, model_members
 from canon.baking.provenance import PROVENANCE, BakedBase, BakedModel, Provenance, build_provenance, format_provenance
+from canon.baking.reuse import publish_layer, published_layer
 from canon.baking.serving import check_servable, health_path, served, serving_command
 from canon.baking.trained import Trained
 from canon.image.append import append_layer, append_layers, origins, whole
@@ -106,16 +107,22 @@ def bake_model(
 
 
 def _model_layer(store: Store | None, model: BakedModel, trained: Trained, root: Path, progress: Progress) -> Layer:
-    """The model's layer; not made again where it was made here before and the store has it: path and sha256 say all of it."""
+    """The model's layer; not made again where it was made here before and the store has it: path and sha256 say all of it.
+
+    What a registry says to have under that key is believed by its digest alone, after the layer was made; it tells that it is worth looking for.
+    """
     files = {name: [file.sha256, file.size] for name, file in model.files.items()}
     key = sha256(format_canonical({"format": FORMAT, "path": model.path, "files": files})).hexdigest()
     cache = open_cache()
     known = cache.recall_layer(MODEL_LAYER, key)
     if known is not None and store is not None and store.has(known):
         return Layer(known, MODEL_LAYER)
+    there = published_layer(store, MODEL_LAYER, key)
     members = model_members(model, trained.files, root, trained.cache)
-    layer = append_layer(store, members, TOP, MODEL_LAYER, progress)
+    layer = append_layer(store, members, TOP, MODEL_LAYER, progress, new=there is None)
     cache.keep(MODEL_LAYER, key, layer.descriptor.document())
+    if store is not None and there != layer.descriptor:
+        publish_layer(store, MODEL_LAYER, key, layer.descriptor)
     return layer
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import Self
 
@@ -52,7 +54,7 @@ def model_members(model: BakedModel, files: Iterable[StoredFile], root: Path, ca
         Member(
             posixpath.join(SOURCE, model.path, file.relpath).rstrip("/"),
             model.files[file.relpath].size,
-            read=partial(_open, _inside(file.path, root, cache), model.files[file.relpath].sha256),
+            read=CheckedReader(_inside(file.path, root, cache), model.files[file.relpath].sha256),
         )
         for file in files
     ]
@@ -69,11 +71,30 @@ def _inside(path: Path, root: Path, cache: Path) -> Path:
     return path
 
 
-def _open(path: Path, sha256: str) -> CheckedFile:
-    try:
-        return CheckedFile(path, sha256)
-    except OSError as error:
-        raise CanonError(f"{path} cannot be read: {error.strerror}") from None
+class CheckedReader:
+    """Opens a file to be read and hashed. While it is the same file it is hashed once: a registry, which is sent what was read before, hashes for itself."""
+
+    def __init__(self, path: Path, sha256: str) -> None:
+        self._path, self._sha256 = path, sha256
+        self._known: tuple[int, ...] | None = None
+
+    def __call__(self) -> CheckedFile | FileIO:
+        """Open it. Raises CanonError."""
+        try:
+            file = FileIO(self._path)
+        except OSError as error:
+            raise CanonError(f"{self._path} cannot be read: {error.strerror}") from None
+        stamp = _stamp(file)
+        return file if stamp == self._known else CheckedFile(file, self._path, self._sha256, partial(self._keep, stamp))
+
+    def _keep(self, stamp: tuple[int, ...]) -> None:
+        self._known = stamp
+
+
+def _stamp(file: FileIO) -> tuple[int, ...]:
+    """What is another one as soon as anybody writes to a file."""
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 class CheckedFile:
@@ -82,10 +103,9 @@ class CheckedFile:
     It is hashed beside the reader, who hashes and writes the same bytes as a part of the layer: on two cores that costs no time.
     """
 
-    def __init__(self, path: Path, sha256: str) -> None:
-        self._path, self._expected = path, sha256
+    def __init__(self, file: FileIO, path: Path, sha256: str, right: Callable[[], None]) -> None:
+        self._file, self._path, self._expected, self._right = file, path, sha256, right
         self._hash = hashlib.sha256()
-        self._file = path.open("rb", buffering=0)
         self._waiting: Future[None] | None = None
 
     def read(self, size: int, /) -> bytes:
@@ -104,6 +124,8 @@ class CheckedFile:
                 f"{self._path} is not what the result recorded: its sha256 is {self._hash.hexdigest()}, not {self._expected};"
                 " it was changed since: remove it, run `dvc fetch`"
             )
+        if not chunk:
+            self._right()
         return chunk
 
     def _wait(self) -> None:

@@ -1,4 +1,4 @@
-"""Environment layers are made once: kept on this machine, and known in the registry by the hash of what they follow from."""
+"""Layers are made once: kept on this machine, and known in the registry by the hash of what they follow from."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from canon.image.layout import Layout
 from canon.image.stores import Progress, Store, no_progress
 from canon.model.errors import ImageMissingError
 
-ENVIRONMENTS = "environments"
-ARTIFACT = "application/vnd.canon.environment.v1"
-"""Kind of a manifest that names an environment layer, and its annotation with the layer's key."""
+ENVIRONMENT = "environment"
 
 
 def cached_layer(
@@ -32,45 +30,51 @@ def cached_layer(
     A registry is believed for what it has under the layer's own tag, as for all that it holds: `canon image verify --rebuild`
     installs anew and compares. Raises CanonError.
     """
-    descriptor = cache.recall_layer(ENVIRONMENTS, key) or _published(store, key)
+    descriptor = cache.recall_layer(ENVIRONMENT, key) or published_layer(store, ENVIRONMENT, key)
     if descriptor is None or not (cache.layers.has(descriptor) or (store is not None and store.has(descriptor))):
         descriptor = append_layer(cache.layers, make(), top, says, progress).descriptor
         cache.tidy()
-    cache.keep(ENVIRONMENTS, key, descriptor.document())
+    cache.keep(ENVIRONMENT, key, descriptor.document())
     if store is not None and not store.has(descriptor):
         store.copy(cache.layers, descriptor, progress)
-        _publish(store, key, descriptor)
+        publish_layer(store, ENVIRONMENT, key, descriptor)
     return Layer(descriptor, says)
 
 
-def _tag(key: str) -> str:
-    return f"environment-{key[:16]}"
-
-
-def _published(store: Store | None, key: str) -> Descriptor | None:
+def published_layer(store: Store | None, kind: str, key: str) -> Descriptor | None:
+    """The layer that a registry has under a key, as it says; None where it knows none, and for a layout, which has no such tags."""
     if store is None or isinstance(store, Layout):
         return None
     try:
-        manifest = store.manifest(store.find(_tag(key)))[1]
+        manifest = store.manifest(store.find(_tag(kind, key)))[1]
     except ImageMissingError:
         return None
-    if not isinstance(manifest, Manifest) or manifest.annotations.get(ARTIFACT) != key or len(manifest.layers) != 1:
+    if not isinstance(manifest, Manifest) or manifest.annotations.get(_type(kind)) != key or len(manifest.layers) != 1:
         return None
     layer = manifest.layers[0]
     return layer if layer.media_type == LAYER else None  # another kind has another diff id than its digest
 
 
-def _publish(store: Store, key: str, descriptor: Descriptor) -> None:
-    """Let the registry know the layer by its key, for machines that have not made it."""
+def publish_layer(store: Store, kind: str, key: str, descriptor: Descriptor) -> None:
+    """Let the registry know a layer by its key, for machines that have not made it."""
     if isinstance(store, Layout):
         return
     config = store.write_blob(b"{}", EMPTY)
     document = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
-        "artifactType": ARTIFACT,
+        "artifactType": _type(kind),
         "config": config.document(),
         "layers": [descriptor.document()],
-        "annotations": {ARTIFACT: key},
+        "annotations": {_type(kind): key},
     }
-    store.add(format_json(document), _tag(key))
+    store.add(format_json(document), _tag(kind, key))
+
+
+def _tag(kind: str, key: str) -> str:
+    return f"{kind}-{key[:16]}"
+
+
+def _type(kind: str) -> str:
+    """Kind of a manifest that names one layer, and its annotation with the layer's key."""
+    return f"application/vnd.canon.{kind}.v1"

@@ -23,12 +23,23 @@ def whole(store: Store) -> Iterator[Store]:
 
 
 def append_layer(
-    store: Store | None, members: Iterable[Member], top: str, says: str, progress: Progress = no_progress
+    store: Store | None,
+    members: Iterable[Member],
+    top: str,
+    says: str,
+    progress: Progress = no_progress,
+    *,
+    new: bool = False,
 ) -> Layer:
-    """Make a layer of files below ``top`` and store it; without a store only say what it would be. Raises CanonError."""
+    """Make a layer of files below ``top`` and store it; without a store only say what it would be.
+
+    ``new``: the store has no such layer, as far as is known, so that it is sent before its digest is known. Raises CanonError.
+    """
     ordered = members_in_order(members, top)
     make = partial(tar_chunks, ordered, top)
-    descriptor = describe(make()) if store is None else store.write_layer(make, tar_size(ordered, top), progress)
+    descriptor = (
+        describe(make()) if store is None else store.write_layer(make, tar_size(ordered, top), progress, new=new)
+    )
     return Layer(descriptor, says)
 
 

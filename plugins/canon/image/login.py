@@ -100,8 +100,8 @@ class Login:
                 f"{self._host} wants its credentials to go to {parts.scheme}://{parts.netloc}, without TLS; they do not"
             )
         try:
-            response = self._ask(realm, str(challenge.get("service", "")))
-            answer = json.loads(read_all(response, MAX_TOKEN)) if response.status_code < SUCCESS else {}
+            with self._ask(realm, str(challenge.get("service", ""))) as response:
+                answer = json.loads(read_all(response, MAX_TOKEN)) if response.status_code < SUCCESS else {}
             token = answer.get("token") or answer.get("access_token")
         except (requests.exceptions.RequestException, OSError, ValueError, AttributeError, RecursionError) as error:
             what = type(error).__name__

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import requests
 
@@ -14,7 +14,6 @@ from canon.image.descriptors import (
     DIGEST,
     INDEX,
     INDEXES,
-    LAYER,
     MANIFESTS,
     MAX_MANIFEST,
     Descriptor,
@@ -29,28 +28,12 @@ from canon.image.descriptors import (
 from canon.image.layers import CHUNK, describe
 from canon.image.login import read_all
 from canon.image.stores import Chunks, Progress, Source, check_blob, no_progress
-from canon.image.wire import TRIES, InterruptedUploadError, Wire, pages, wait_before
+from canon.image.uploads import Uploads
+from canon.image.wire import PLAIN, TRIES, Wire, pages, wait_before
 from canon.model.errors import CanonError, ImageMissingError
 
 ACCEPT = {"Accept": ", ".join((*MANIFESTS, *INDEXES)), "Accept-Encoding": "identity"}
-PLAIN = {"Accept-Encoding": "identity"}
-"""Bytes as they are stored: what they are is told by their hash."""
-CREATED, PART = 201, 206
-
-
-class Body:
-    """A blob on its way: of a length that is known, so that it goes in one stream, and told while it goes."""
-
-    def __init__(self, chunks: Iterable[bytes], size: int, progress: Progress) -> None:
-        self._chunks, self._size, self._progress = chunks, size, progress
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            yield chunk
-            self._progress(len(chunk))
+PART = 206
 
 
 class Repository:
@@ -60,6 +43,7 @@ class Repository:
         self.host, self.repository = host, repository
         self.name = f"{host}/{repository}"
         self._wire = Wire(host, repository, plain_http=plain_http)
+        self._uploads = Uploads(self._wire)
         self._manifests: dict[str, bytes] = {}
 
     def find(self, reference: str | None) -> Descriptor:
@@ -131,75 +115,29 @@ class Repository:
 
     def has(self, descriptor: Descriptor) -> bool:
         """Tell whether a blob is there, at its size. Raises CanonError."""
-        try:
-            response = self._wire.request("head", f"blobs/{descriptor.digest}", headers=PLAIN)
-        except ImageMissingError:
-            return False
-        return response.headers.get("Content-Length") in {None, str(descriptor.size)}
+        return self._uploads.has(descriptor)
 
-    def write_layer(self, make: Chunks, size: int, progress: Progress = no_progress) -> Descriptor:
+    def write_layer(
+        self, make: Chunks, size: int, progress: Progress = no_progress, *, new: bool = False
+    ) -> Descriptor:
         """Hash a layer, and send it, unless it is there. Raises CanonError."""
-        del size
+        if new and size > CHUNK:
+            return self._uploads.send_new(make, size, progress)
         descriptor = describe(make())
-        self._upload(descriptor, make, progress)
-        return Descriptor(media_type=LAYER, digest=descriptor.digest, size=descriptor.size)
+        self._uploads.send(descriptor, make, progress)
+        return descriptor
 
     def write_blob(self, content: bytes, media_type: str) -> Descriptor:
         """Send a small blob, unless it is there. Raises CanonError."""
         descriptor = descriptor_of(content, media_type)
-        self._upload(descriptor, lambda: [content], no_progress)
+        self._uploads.send(descriptor, lambda: [content], no_progress)
         return descriptor
 
     def copy(self, source: Source, descriptor: Descriptor, progress: Progress = no_progress) -> None:
         """Let the registry take a blob from another of its repositories, or send it, unless it is there. Raises CanonError."""
-        origin = source.repository if isinstance(source, Repository) and source.host == self.host else None
-        self._upload(descriptor, lambda: source.read(descriptor), progress, origin)
-
-    def _upload(self, descriptor: Descriptor, make: Chunks, progress: Progress, origin: str | None = None) -> None:
-        self._wire.login.want(self.repository, "pull,push")
-        if self.has(descriptor) or (origin not in {None, self.repository} and self._mount(descriptor, str(origin))):
-            return
-        for attempt in range(1, TRIES + 1):
-            sent = 0
-
-            def told(count: int) -> None:
-                nonlocal sent
-                sent += count
-                progress(count)
-
-            try:
-                self._put(descriptor, make, told)
-            except InterruptedUploadError as error:
-                if attempt == TRIES:
-                    raise CanonError(f"{error}; tried {TRIES} times, nothing is left half sent") from None
-                progress(-sent)
-                wait_before(attempt, error.wish, self.host, "cut an upload")
-                if self.has(descriptor):  # all of it had arrived
-                    return
-            else:
-                return
-
-    def _put(self, descriptor: Descriptor, make: Chunks, progress: Progress) -> None:
-        body = Body(make(), descriptor.size, progress)
-        place = self._wire.request("post", "blobs/uploads/").headers.get("Location")
-        if not place:
-            raise CanonError(f"{self.host} does not say where an upload goes; it is no registry of the specification")
-        joint = "&" if "?" in place else "?"
-        url = f"{place}{joint}{urlencode({'digest': descriptor.digest})}"
-        response = self._wire.request("put", url, data=body, headers={"Content-Type": "application/octet-stream"})
-        if response.status_code != CREATED:
-            raise CanonError(f"{self.host} answers an upload with {response.status_code}, not with 201")
-
-    def _mount(self, descriptor: Descriptor, origin: str) -> bool:
-        """Tell whether the registry took the blob from another repository; when it did not, it has begun an upload, which is left to it."""
-        self._wire.login.want(origin, "pull")
-        query = urlencode({"mount": descriptor.digest, "from": origin})
-        try:
-            return self._wire.request("post", f"blobs/uploads/?{query}").status_code == CREATED
-        except (
-            CanonError
-        ):  # no right to read there, which some answer with an error: it is sent, and what else is wrong is said then
-            return False
+        near = isinstance(source, Repository) and source.host == self.host and source.repository != self.repository
+        origin = source.repository if isinstance(source, Repository) and near else None
+        self._uploads.send(descriptor, lambda: source.read(descriptor), progress, origin)
 
     def add(self, content: bytes, tag: str | None = None) -> Descriptor:
         """Send a manifest, whose blobs are all there, and let a tag point to it. Raises CanonError."""

@@ -43,8 +43,13 @@ class Store(Source, Protocol):
     def has(self, descriptor: Descriptor) -> bool:
         """Tell whether a blob is there, at its size."""
 
-    def write_layer(self, make: Chunks, size: int, progress: Progress = no_progress) -> Descriptor:
-        """Store an uncompressed layer of ``size`` bytes, unless it is there. Raises CanonError; no part is left then."""
+    def write_layer(
+        self, make: Chunks, size: int, progress: Progress = no_progress, *, new: bool = False
+    ) -> Descriptor:
+        """Store an uncompressed layer of ``size`` bytes, unless it is there: one that is ``new`` is not looked for before.
+
+        Raises CanonError; no part is left then.
+        """
 
     def write_blob(self, content: bytes, media_type: str) -> Descriptor:
         """Store a small blob, unless it is there. Raises CanonError."""

@@ -12,6 +12,7 @@ import ipaddress
 import json
 import re
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -28,6 +29,8 @@ LONGEST_PAUSE = 60.0
 MAX_WORDS = 300
 """Characters of what a registry says that are passed on."""
 MAX_REDIRECTS = 5
+PLAIN = {"Accept-Encoding": "identity"}
+"""Bytes as they are stored: what they are is told by their hash."""
 HUB, HUB_API = "docker.io", "registry-1.docker.io"
 OK, NO_TLS, MISSING, DENIED, UNAUTHORIZED, BUSY, BROKEN = 400, 400, 404, 403, 401, 429, 500
 UNKNOWN_HOST = "is no host that is known here: is the name right?"
@@ -52,6 +55,7 @@ class Wire:
         self._base = f"{'http' if self.plain else 'https'}://{address}/v2/{repository}/"
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "canon"
+        weakref.finalize(self, self._session.close)  # its connections do not wait for the garbage collector
         self.login = Login(host, repository, urlsplit(self._base).hostname or "", self._session, plain=self.plain)
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:

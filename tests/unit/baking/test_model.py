@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from canon.baking.model import CheckedFile, describe_model, model_members
+from canon.baking.model import CheckedReader, describe_model, model_members
 from canon.dvc.objects import StoredFile
 from canon.model.errors import CanonError
 
 
 def read(path: Path, sha256: str, size: int) -> bytes:
     content = b""
-    with CheckedFile(path, sha256) as file:
+    with CheckedReader(path, sha256)() as file:
         while chunk := file.read(size):
             content += chunk
     return content
@@ -28,6 +28,18 @@ def test_a_file_is_read_whole_or_refused_at_its_end(tmp_path: Path, length: int)
     assert read(file, hashlib.sha256(content).hexdigest(), 1 << 20) == content
     with pytest.raises(CanonError, match=r"is not what the result recorded: its sha256 is"):
         read(file, "0" * 64, 1 << 20)
+
+
+def test_a_file_is_hashed_again_when_it_was_changed(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"one")
+    reader = CheckedReader(file, hashlib.sha256(b"one").hexdigest())
+    for _ in range(2):
+        with reader() as opened:
+            assert opened.read(10) + opened.read(10) == b"one"
+    file.write_bytes(b"two")
+    with reader() as opened, pytest.raises(CanonError, match="it was changed since"):
+        assert opened.read(10) + opened.read(10)
 
 
 def test_files_of_another_result_are_refused(tmp_path: Path) -> None:
