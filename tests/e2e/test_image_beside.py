@@ -128,10 +128,10 @@ def test_a_tag_points_to_an_image_only_when_all_is_beside_it(served: Path, tmp_p
         )
         canon(served, *command, code=1)
         tags = registry.repositories["ml/p"].tags
-        assert not [tag for tag in tags if not tag.startswith(("base-", "sha256-"))]
+        assert not [tag for tag in tags if not tag.startswith(("base-", "model-", "sha256-"))]
         registry.failures.clear()
         canon(served, *command)
-        assert [tag for tag in tags if not tag.startswith(("base-", "sha256-"))]
+        assert [tag for tag in tags if not tag.startswith(("base-", "model-", "sha256-"))]
 
 
 def test_an_image_on_another_base_takes_no_tag_away(served: Path, tmp_path: Path) -> None:

@@ -189,6 +189,27 @@ def test_a_layer_above_the_model(served: Path, baked: tuple[Path, str], tmp_path
     assert_said(said, "lies in layer 4 of 5, not on top")
 
 
+def test_code_that_is_not_on_the_declared_branch_is_named(served: Path) -> None:
+    file = served / "pyproject.toml"
+    git(served, "branch", "-M", "main")
+    file.write_text(file.read_text() + '[tool.canon.git]\nurl = "https://example.org/p.git"\nbranch = "main"\n')
+    git(served, "commit", "-qam", "declared")
+    git(served, "checkout", "-qb", "mine")
+    (served / "serve.py").write_text("# mine\n")
+    git(served, "commit", "-qam", "mine")
+    digest = bake(served)
+
+    def said() -> dict[str, str]:
+        found = json.loads(canon(served, "image", "verify", f"oci:../made@{digest}", "--json").stdout)["checks"]
+        return {check["status"]: check["detail"] for check in found if check["name"] == "git"}
+
+    assert_said(said()["not checked"], "is not on the declared branch `main`")
+    git(served, "branch", "-f", "main", "mine")
+    assert_said(said()["ok"], "recorded by the commit")
+    git(served, "branch", "-D", "main")
+    assert_said(said()["not checked"], "the declared branch `main` is not here; fetch it")
+
+
 def test_a_clone_that_does_not_know_the_commit_says_so(served: Path, baked: tuple[Path, str], tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()

@@ -166,6 +166,7 @@ def git_findings(root: Path, evidence: Evidence, pipeline: Pipeline | CanonError
             return
     if named:
         yield True, f"recorded by the commit {named[-1][:12]}"
+        yield from _beside_the_branch(root, provenance.commit)
         return
     if not known(pipeline).declaration.track:
         commit = _commit_with_entries(root, provenance)
@@ -184,6 +185,22 @@ def git_findings(root: Path, evidence: Evidence, pipeline: Pipeline | CanonError
             f"no commit here records the result {provenance.result[:12]}…: commit dvc.lock, or fetch the experiment (`dvc exp pull`)"
         ),
     )
+
+
+def _beside_the_branch(root: Path, commit: str) -> Iterator[Finding]:
+    """Say so where the code is not that of the branch which the checkout declares: who may write to others need not be trusted."""
+    declared = load_settings(root).git
+    if declared is None:
+        return
+    places = (f"refs/heads/{declared.branch}", f"refs/remotes/origin/{declared.branch}")
+    refs = [place for place in places if try_git(root, "rev-parse", "--verify", "--quiet", place) is not None]
+    if not refs:
+        yield (
+            None,
+            f"the declared branch `{declared.branch}` is not here; fetch it, to see whether {commit[:12]} is on it",
+        )
+    elif all(try_git(root, "merge-base", "--is-ancestor", commit, ref) is None for ref in refs):
+        yield None, f"the code is that of {commit[:12]}, which is not on the declared branch `{declared.branch}`"
 
 
 def _has_files(root: Path, commit: str, files: Mapping[str, str]) -> bool:

@@ -99,6 +99,7 @@ def json_from_bytes(content: bytes, name: str) -> dict[str, Any]:
     """Read a JSON object. Raises CanonError."""
     try:
         value = json.loads(content)
+        format_json(value)  # NaN and lone surrogates are no JSON, and could not be written again
     except (ValueError, RecursionError) as error:
         raise CanonError(f"{name} is not JSON ({error}); it was not written by an image tool, or is damaged") from None
     if not isinstance(value, dict):

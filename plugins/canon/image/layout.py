@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from canon.image.descriptors import (
     DIGEST,
@@ -51,6 +53,9 @@ class Layout:
 
     def index(self) -> Index:
         """What the layout holds. Raises CanonError for a folder that is no layout."""
+        return self._read_index()[1]
+
+    def _read_index(self) -> tuple[bytes, Index]:
         name = f"the layout {self.folder}"
         try:
             version = json_from_bytes((self.folder / "oci-layout").read_bytes(), f"{self.folder}/oci-layout")
@@ -62,19 +67,19 @@ class Layout:
         found = manifest_from_bytes(content, name)
         if not isinstance(found, Index):
             raise CanonError(f"{self.folder}/index.json is no index")
-        return found
+        return content, found
 
     def find(self, reference: str | None) -> Descriptor:
         """The manifest of a digest or a tag; without one, the only image. Raises CanonError."""
         manifests = self.index().manifests
         if reference is None:
-            images = [each for each in manifests if each.artifact_type is None]
+            images = {each.digest: each for each in manifests if each.artifact_type is None}
             if len(images) != 1:
-                held = ", ".join(each.digest for each in images) or "none"
+                held = ", ".join(images) or "none"
                 raise CanonError(
                     f"the layout {self.folder} holds {len(images)} images ({held}); say which: oci:{self.folder}@DIGEST"
                 )
-            return images[0]
+            return next(iter(images.values()))
         for each in manifests:
             if reference in {each.digest, each.annotations.get(REF_NAME)}:
                 return each
@@ -190,17 +195,9 @@ class Layout:
         name = {REF_NAME: tag} if tag else {}
         added = describe_manifest(content, f"{self.folder}@{stored.digest}").model_copy(update={"annotations": name})
         with self._locked():
-            others = [_without(each, tag) for each in (self.index().manifests if self.exists else ())]
-            document = {
-                "schemaVersion": 2,
-                "mediaType": INDEX,
-                "manifests": [
-                    each.document()
-                    for each in sorted(
-                        [*(each for each in others if each.digest != added.digest), added], key=lambda each: each.digest
-                    )
-                ],
-            }
+            new: dict[str, Any] = {"schemaVersion": 2, "mediaType": INDEX, "manifests": []}
+            document = json.loads(self._read_index()[0]) if self.exists else new
+            document["manifests"] = _with(document["manifests"], added.document(), tag)
             write_bytes(self.folder / "index.json", format_json(document))
             write_bytes(self.folder / "oci-layout", format_json(VERSION))
         self._made = []
@@ -223,9 +220,22 @@ class Layout:
         self._made = []
 
 
-def _without(descriptor: Descriptor, tag: str | None) -> Descriptor:
-    if tag is None or descriptor.annotations.get(REF_NAME) != tag:
-        return descriptor
-    return descriptor.model_copy(
-        update={"annotations": {k: v for k, v in descriptor.annotations.items() if k != REF_NAME}}
-    )
+def _with(listed: Iterable[dict[str, Any]], added: dict[str, Any], tag: str | None) -> list[dict[str, Any]]:
+    """The manifests of an index with one more, or with another tag of one; a tag points to one manifest. What others wrote stays."""
+    entries = [*(_without(each, tag) for each in listed), added]
+    tagged = {each["digest"] for each in entries if _tag(each) is not None}
+    kept = {format_json(each): each for each in entries if each.get("annotations") or each["digest"] not in tagged}
+    return sorted(kept.values(), key=lambda each: (each["digest"], _tag(each) or ""))
+
+
+def _tag(listed: dict[str, Any]) -> str | None:
+    return (listed.get("annotations") or {}).get(REF_NAME)
+
+
+def _without(listed: dict[str, Any], tag: str | None) -> dict[str, Any]:
+    """An entry of an index, no longer under a tag."""
+    if tag is None or _tag(listed) != tag:
+        return listed
+    names = {key: value for key, value in listed["annotations"].items() if key != REF_NAME}
+    rest = {key: value for key, value in listed.items() if key != "annotations"}
+    return {**rest, "annotations": names} if names else rest
