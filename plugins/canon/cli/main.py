@@ -44,9 +44,9 @@ def _options(
 
 
 def _register() -> None:
-    from canon.cli import data, experiment, files, image, results, serve
+    from canon.cli import data, experiment, files, image, plan, results, serve
 
-    for module in (files, data, results, experiment, image, serve):
+    for module in (files, data, results, experiment, plan, image, serve):
         module.register(app)
 
 

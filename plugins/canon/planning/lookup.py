@@ -1,0 +1,95 @@
+"""Entries of a remote's run-cache that may be believed: looked up by key, without the data."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from canon.dvc.runcache import load_entry, run_cache_path
+from canon.model.errors import CanonError
+from canon.planning.known import folder_members, remote_path
+from canon.remotes.objects import Objects, all_of
+
+VALUE = re.compile(r"[0-9a-f]{64}")
+MADE = "canon/made"
+"""Folder of the remote in which pods write where an entry was made, by its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An entry that was found."""
+
+    key: str
+    value: str
+    entry: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """Which entries are believed: ``any``, or those that were made in pods of one ``image``; with ``workflow`` only those that it made."""
+
+    accept: Literal["pods", "any"] = "any"
+    image: str = ""
+    workflow: str = ""
+
+
+class Lookup:
+    """Finds entries in a remote."""
+
+    def __init__(self, objects: Objects, belief: Belief) -> None:
+        self._objects, self._belief = objects, belief
+
+    def find(self, key: str) -> Hit | None:
+        """The oldest entry of a key that is believed, by time and then by name; None when there is none. Raises CanonError."""
+        listed = sorted(self._objects.listed(run_cache_path(key)), key=lambda each: (each.modified, each.name))
+        for each in listed:
+            if VALUE.fullmatch(each.name) and self._is_believed(each.name):
+                found = self.read(key, each.name)
+                if found is not None:
+                    return found
+        return None
+
+    def read(self, key: str, value: str) -> Hit | None:
+        """An entry by key and value; None where it is not there, or not what it is called. Raises CanonError."""
+        content = self._objects.read(run_cache_path(key, value))
+        try:
+            entry = (
+                load_entry(content.decode(), f"{self._objects.name}/{run_cache_path(key, value)}", key=key, value=value)
+                if content
+                else None
+            )
+        except UnicodeDecodeError:
+            entry = None
+        return Hit(key, value, entry) if entry is not None else None
+
+    def is_whole(self, hit: Hit) -> bool:
+        """Tell whether all data of an entry is in the remote, the files of folders too. Raises CanonError."""
+        wanted: list[str] = []
+        for out in hit.entry.get("outs") or ():
+            md5 = str(out["md5"])
+            if not md5.endswith(".dir"):
+                wanted.append(md5)
+                continue
+            try:
+                wanted += [found for _, found in folder_members(self._objects, md5, str(out["path"]))]
+            except CanonError:
+                return False
+        return None not in all_of(self._objects.size, (remote_path(md5) for md5 in dict.fromkeys(wanted)))
+
+    def _is_believed(self, value: str) -> bool:
+        belief = self._belief
+        if belief.accept == "any" and not belief.workflow:
+            return True
+        content = self._objects.read(f"{MADE}/{value}")
+        try:
+            made = json.loads(content) if content else {}
+        except (ValueError, RecursionError):
+            return False
+        if not isinstance(made, dict):
+            return False
+        if belief.workflow and made.get("workflow") != belief.workflow:
+            return False
+        return belief.accept == "any" or made.get("image") == belief.image

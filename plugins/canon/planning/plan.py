@@ -1,0 +1,91 @@
+"""Hit or run, for every stage of a graph: what does not read from one another is looked up at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from canon.dvc.entries import build_entry, load_stage_params
+from canon.dvc.runcache import reasons_without_entry, run_cache_key
+from canon.model.graph import Graph
+from canon.model.stage import Stage
+from canon.planning.known import Known
+from canon.planning.lookup import Hit, Lookup
+from canon.remotes.objects import AT_ONCE, Objects
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What becomes of a stage: ``hit`` when nothing has to run; else why it runs. ``key`` is empty where it depends on what is not made yet."""
+
+    key: str
+    hit: Hit | None
+    why: str = ""
+
+
+def plan_graph(root: Path, graph: Graph, objects: Objects, lookup: Lookup) -> dict[str, Planned]:
+    """Look up every stage, by its key in the graph, in the order of the graph. ``root``: a checkout; its outs are not read, nothing is moved.
+
+    An entry whose data is not complete in the remote is none. Raises CanonError for a dep that nobody makes and that is not there, and for a
+    remote that does not answer.
+    """
+    broken: frozenset[str] = frozenset()
+    while True:
+        planned, incomplete = _Planning(root, graph, objects, lookup, broken).run()
+        if not incomplete:
+            return {key: planned[key] for key in graph.order()}
+        broken |= incomplete
+
+
+class _Planning:
+    """One pass. Whether the data of an entry is complete is asked beside it: where it is not, what follows is looked at once more."""
+
+    def __init__(self, root: Path, graph: Graph, objects: Objects, lookup: Lookup, broken: frozenset[str]) -> None:
+        self._root, self._graph, self._lookup, self._broken = root, graph, lookup, broken
+        outs = {path: key for key, stage in graph.stages.items() for path in stage.out_paths}
+        self._known = Known(root, outs, objects)
+        self._planned: dict[str, Planned] = {}
+
+    def run(self) -> tuple[Mapping[str, Planned], frozenset[str]]:
+        left = {key: len(parents) for key, parents in self._graph.parents.items()}
+        children = self._graph.children()
+        whole: dict[str, Future[bool]] = {}
+        with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="canon-plan") as pool:
+            running = {pool.submit(self._plan, key): key for key, count in left.items() if not count}
+            try:
+                while running:
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        key = running.pop(future)
+                        planned = self._planned[key] = future.result()
+                        if planned.hit is not None:
+                            self._known.add(self._graph.stages[key], planned.hit.entry)
+                            whole[key] = pool.submit(self._lookup.is_whole, planned.hit)
+                        for child in children[key]:
+                            left[child] -= 1
+                            if not left[child]:
+                                running[pool.submit(self._plan, child)] = child
+                return self._planned, frozenset(key for key, future in whole.items() if not future.result())
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _plan(self, key: str) -> Planned:
+        stage = self._graph.stages[key]
+        waits = [parent for parent in self._graph.parents[key] if self._planned[parent].hit is None]
+        if waits:
+            return Planned("", None, f"{waits[0]} runs")
+        run_key = stage_run_key(self._root, stage, self._known)
+        reasons = reasons_without_entry(stage)
+        if reasons:
+            return Planned(run_key, None, reasons[0])
+        if key in self._broken:
+            return Planned(run_key, None, "the remote lacks data of its result")
+        hit = self._lookup.find(run_key)
+        return Planned(run_key, hit, "" if hit else "no result is known of these inputs")
+
+
+def stage_run_key(root: Path, stage: Stage, known: Known) -> str:
+    """The run-cache key of a stage whose parents are known. Raises CanonError."""
+    return run_cache_key(build_entry(stage, known.hashes(stage), load_stage_params(root, stage)))
