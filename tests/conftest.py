@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,9 @@ from tests.containers import Containers, choose_engine
 # A deadline is a measurement of the machine.
 hypothesis.settings.register_profile("canon", deadline=None)
 hypothesis.settings.load_profile("canon")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of a shell's background jobs: commands would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_BASE = 3

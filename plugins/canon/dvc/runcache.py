@@ -53,6 +53,12 @@ def run_cache_value(entry: Mapping[str, Any]) -> str:
     return _hash(entry)
 
 
+def without_sizes(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry as the run-cache has it: sizes and numbers of files are not what its key and value are made of."""
+    kept: dict[str, Any] = _filtered(entry)
+    return kept
+
+
 def run_cache_path(key: str, value: str = "") -> str:
     """Path of a key's folder, or of one of its values, below the cache or the remote."""
     return "/".join(part for part in ("runs", key[:2], key, value) if part)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from canon.dvc.runcache import load_entry, run_cache_path
+from canon.dvc.runcache import load_entry, run_cache_key, run_cache_path, run_cache_value, without_sizes
 from canon.model.errors import CanonError
-from canon.planning.known import folder_members, remote_path
+from canon.planning.known import folder_members
+from canon.planning.listing import Data, Entries
 from canon.remotes.objects import Objects, all_of
 
 VALUE = re.compile(r"[0-9a-f]{64}")
@@ -37,14 +39,24 @@ class Belief:
 
 
 class Lookup:
-    """Finds entries in a remote."""
+    """Finds entries in a remote. ``count``: how many stages will be looked for; of what is small beside that one list is asked for.
 
-    def __init__(self, objects: Objects, belief: Belief) -> None:
+    ``hints``: entries that may be found, as a dvc.lock has them. One that has the key and the value that the remote lists is the entry, and
+    is not read there: both are hashes of it. What the remote does not list is not believed, whatever a dvc.lock says.
+    """
+
+    def __init__(
+        self, objects: Objects, belief: Belief, count: int = 1, hints: Iterable[Mapping[str, Any]] = ()
+    ) -> None:
         self._objects, self._belief = objects, belief
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            entries, data = pool.submit(Entries, objects, count), pool.submit(Data, objects, count)
+        self._entries, self._data = entries.result(), data.result()
+        self._hints = {(run_cache_key(entry), run_cache_value(entry)): without_sizes(entry) for entry in hints}
 
     def find(self, key: str) -> Hit | None:
         """The oldest entry of a key that is believed, by time and then by name; None when there is none. Raises CanonError."""
-        listed = sorted(self._objects.listed(run_cache_path(key)), key=lambda each: (each.modified, each.name))
+        listed = sorted(self._entries.listed(key), key=lambda each: (each.modified, each.name))
         for each in listed:
             if VALUE.fullmatch(each.name) and self._is_believed(each.name):
                 found = self.read(key, each.name)
@@ -54,6 +66,9 @@ class Lookup:
 
     def read(self, key: str, value: str) -> Hit | None:
         """An entry by key and value; None where it is not there, or not what it is called. Raises CanonError."""
+        hint = self._hints.get((key, value))
+        if hint is not None:
+            return Hit(key, value, hint)
         content = self._objects.read(run_cache_path(key, value))
         try:
             entry = (
@@ -77,7 +92,7 @@ class Lookup:
                 wanted += [found for _, found in folder_members(self._objects, md5, str(out["path"]))]
             except CanonError:
                 return False
-        return None not in all_of(self._objects.size, (remote_path(md5) for md5 in dict.fromkeys(wanted)))
+        return all(all_of(self._data.has, dict.fromkeys(wanted)))
 
     def _is_believed(self, value: str) -> bool:
         belief = self._belief

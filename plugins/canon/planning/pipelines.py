@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from canon.git import head_commit, run_git, try_git
 from canon.model.declaration import TRACK
@@ -17,7 +18,7 @@ from canon.model.tasks import Task, build_tasks
 from canon.planning.lookup import Belief, Lookup
 from canon.planning.plan import Planned, plan_graph
 from canon.remotes.opening import Remote
-from canon.results.locks import declared_stages
+from canon.results.locks import declared_stages, load_lock
 from canon.workspaces.profiles import applied_profile, apply, check_profile
 
 
@@ -64,8 +65,16 @@ def plan_pipeline(
     """Plan a pipeline of the project as it lies there, which has the profile. Raises CanonError, ProblemsError."""
     objects = remote.objects()
     graph = pipeline_graph(project, pipeline)
-    stages = plan_graph(project.root, graph, objects, Lookup(objects, belief))
+    lookup = Lookup(objects, belief, len(graph.stages), _recorded(project))
+    stages = plan_graph(project.root, graph, objects, lookup)
     return Plan(pipeline.name, profile, commit, graph, stages, build_tasks(pipeline.declaration, graph))
+
+
+def _recorded(project: Project) -> Iterator[Mapping[str, Any]]:
+    """What the dvc.lock files at hand say of their stages; a broken one says nothing."""
+    for pipeline in project.pipelines:
+        with contextlib.suppress(CanonError):
+            yield from load_lock(project.root, pipeline).entries.values()
 
 
 @contextlib.contextmanager

@@ -42,6 +42,22 @@ class FolderObjects:
             raise self._problem("list", prefix, error) from None
         return tuple(sorted(found, key=lambda each: each.name))
 
+    def below(self, prefix: str, most: int) -> tuple[Listed, ...] | None:
+        """As `Objects` says."""
+        top = self._folder / prefix
+        found: list[Listed] = []
+        for folder, _, names in os.walk(top):
+            for name in names:
+                path = Path(folder, name)
+                try:
+                    status = path.stat()
+                except OSError:  # it has gone meanwhile
+                    continue
+                found.append(Listed(path.relative_to(top).as_posix(), status.st_mtime, status.st_size))
+            if len(found) > most:
+                return None
+        return tuple(found)
+
     def size(self, path: str) -> int | None:
         """As `Objects` says."""
         try:

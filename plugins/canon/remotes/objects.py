@@ -36,6 +36,9 @@ class Objects(Protocol):
     def listed(self, prefix: str) -> tuple[Listed, ...]:
         """The objects directly below a prefix, which is a folder; none where it does not exist."""
 
+    def below(self, prefix: str, most: int) -> tuple[Listed, ...] | None:
+        """All objects below a folder, however deep, by their paths in it; None where there are more than ``most``."""
+
     def size(self, path: str) -> int | None:
         """Bytes of an object; None when there is none."""
 

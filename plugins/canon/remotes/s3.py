@@ -41,16 +41,26 @@ class S3Objects:
 
     def listed(self, prefix: str) -> tuple[Listed, ...]:
         """As `Objects` says."""
-        top = f"{self._prefix}{prefix.rstrip('/')}/"
+        return tuple(found for page in self._pages(prefix, Delimiter="/") for found in page)
+
+    def below(self, prefix: str, most: int) -> tuple[Listed, ...] | None:
+        """As `Objects` says."""
         found: list[Listed] = []
+        for page in self._pages(prefix):
+            found += page
+            if len(found) > most:
+                return None
+        return tuple(found)
+
+    def _pages(self, prefix: str, **options: str) -> Iterator[list[Listed]]:
+        top = f"{self._prefix}{prefix.rstrip('/')}/"
         with self._explained(f"list {prefix}"):
             pages = self._client.get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self._bucket, Prefix=top, Delimiter="/"):
-                found += [
+            for page in pages.paginate(Bucket=self._bucket, Prefix=top, **options):
+                yield [
                     Listed(item["Key"][len(top) :], item["LastModified"].timestamp(), item["Size"])
                     for item in page.get("Contents", ())
                 ]
-        return tuple(found)
 
     def size(self, path: str) -> int | None:
         """As `Objects` says."""
