@@ -51,22 +51,32 @@ class _Planning:
     def run(self) -> tuple[Mapping[str, Planned], frozenset[str]]:
         left = {key: len(parents) for key, parents in self._graph.parents.items()}
         children = self._graph.children()
+        ready = [key for key, count in left.items() if not count]
         whole: dict[str, Future[bool]] = {}
+        running: dict[Future[Planned], str] = {}
         with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="canon-plan") as pool:
-            running = {pool.submit(self._plan, key): key for key, count in left.items() if not count}
             try:
-                while running:
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        key = running.pop(future)
-                        planned = self._planned[key] = future.result()
+                while ready or running:
+                    if (
+                        len(ready) == 1 and not running
+                    ):  # of a chain: handing it over would take longer than most lookups
+                        done = [(ready[0], self._plan(ready.pop()))]
+                    else:
+                        running |= {pool.submit(self._plan, key): key for key in ready}
+                        done = [
+                            (running.pop(future), future.result())
+                            for future in wait(running, return_when=FIRST_COMPLETED).done
+                        ]
+                        ready = []
+                    for key, planned in done:
+                        self._planned[key] = planned
                         if planned.hit is not None:
                             self._known.add(self._graph.stages[key], planned.hit.entry)
                             whole[key] = pool.submit(self._lookup.is_whole, planned.hit)
                         for child in children[key]:
                             left[child] -= 1
                             if not left[child]:
-                                running[pool.submit(self._plan, child)] = child
+                                ready.append(child)
                 return self._planned, frozenset(key for key, future in whole.items() if not future.result())
             finally:
                 pool.shutdown(cancel_futures=True)
