@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -30,6 +29,8 @@ from canon.model.errors import CanonError
 from canon.model.project import Pipeline, load_project
 
 LOOPBACK = "127.0.0.1"
+LOOK = 2
+"""Seconds that one look at the health path may take."""
 SECONDS = 120
 """How long the service may take until its health path answers; then it is said that it does not, and it goes on."""
 Say = Callable[[str], None]
@@ -116,8 +117,14 @@ def run_service(service: Service, say: Say) -> int:
             list(service.command), cwd=service.folder, env=dict(service.env), start_new_session=True
         )
         pass_to(process)
-        threading.Thread(target=_say_when_well, args=(service, process, say), daemon=True).start()
-        code = _wait(process)
+        ended = threading.Event()
+        watch = threading.Thread(target=_say_when_well, args=(service, ended, say), daemon=True)
+        watch.start()
+        try:
+            code = _wait(process)
+        finally:
+            ended.set()
+            watch.join(LOOK + 1)  # one that runs while the interpreter ends can crash it (seen on Python 3.12.1)
     return code if code >= 0 else 128 - code
 
 
@@ -167,15 +174,14 @@ def _passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
             signal.signal(number, handler)
 
 
-def _say_when_well(service: Service, process: subprocess.Popen[bytes], say: Say) -> None:
+def _say_when_well(service: Service, ended: threading.Event, say: Say) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for _ in range(SECONDS * 10):
-        if process.poll() is not None:
-            return
         try:
-            with opener.open(service.health, timeout=2):
+            with opener.open(service.health, timeout=LOOK):
                 say(f"canon: it answers at http://{urllib.parse.urlsplit(service.health).netloc}")
                 return
         except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
+            if ended.wait(0.1):
+                return
     say(f"canon: {service.health} did not answer within {SECONDS} s")
