@@ -44,9 +44,9 @@ def _options(
 
 
 def _register() -> None:
-    from canon.cli import data, experiment, files, image, plan, results, serve
+    from canon.cli import data, experiment, files, image, plan, results, serve, step
 
-    for module in (files, data, results, experiment, plan, image, serve):
+    for module in (files, data, results, experiment, plan, step, image, serve):
         module.register(app)
 
 

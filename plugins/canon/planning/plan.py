@@ -44,7 +44,7 @@ class _Planning:
 
     def __init__(self, root: Path, graph: Graph, objects: Objects, lookup: Lookup, broken: frozenset[str]) -> None:
         self._root, self._graph, self._lookup, self._broken = root, graph, lookup, broken
-        outs = {path: key for key, stage in graph.stages.items() for path in stage.out_paths}
+        outs = frozenset(path for stage in graph.stages.values() for path in stage.out_paths)
         self._known = Known(root, outs, objects)
         self._planned: dict[str, Planned] = {}
 

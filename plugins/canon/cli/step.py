@@ -1,0 +1,37 @@
+"""`canon step`: what the pods of a generated Workflow run beside the stages' own commands. Nobody calls it by hand."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from canon.cli.console import say
+
+step_app = typer.Typer(
+    help="What the pods of a generated Workflow run beside the stages' own commands.", no_args_is_help=True
+)
+TaskArgument = Annotated[str, typer.Argument(help="The task of the Workflow, as its template names it.")]
+
+
+@step_app.command()
+def pull(task: TaskArgument) -> None:
+    """Look the task's stages up; bring what the first one that runs needs, and write the script of the container `main`."""
+    from canon.steps.places import load_pod
+    from canon.steps.pull import pull_task
+
+    pull_task(load_pod(task), say)
+
+
+@step_app.command()
+def push(task: TaskArgument) -> None:
+    """Wait for each stage of the task, save what it made, and record which result stands for it."""
+    from canon.steps.places import load_pod
+    from canon.steps.push import push_task
+
+    push_task(load_pod(task), say)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(step_app, name="step")

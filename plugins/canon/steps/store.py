@@ -1,0 +1,195 @@
+"""Data in a pod: fetched, put into the workspace, saved and sent by DVC itself, with a cache and settings that the user's command does not see."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from canon.dvc.hashes import Hash
+from canon.model.errors import CanonError, listed
+from canon.remotes.opening import Remote
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+REMOTE = "canon"
+
+
+@contextlib.contextmanager
+def open_store(private: Path, remote: Remote) -> Iterator[Store]:
+    """Open DVC with its root in the private folder. Raises CanonError."""
+    root = private / "dvc"
+    (root / ".dvc").mkdir(parents=True, exist_ok=True)
+    os.environ["DVC_SITE_CACHE_DIR"] = str(
+        private / "site"
+    )  # else DVC writes to /var/tmp, which a read-only root has not
+    os.environ["DVC_NO_ANALYTICS"] = "1"
+    from dvc.config import Config
+    from dvc.repo import Repo
+
+    settings: dict[str, Any] = {
+        "url": remote.url,
+        "verify": True,
+    }  # on S3 DVC believes an exchanged object of the same size otherwise
+    if remote.options.get("endpoint"):
+        settings["endpointurl"] = remote.options["endpoint"]
+    with Config(str(root / ".dvc"), validate=False).edit("local", validate=False) as config:
+        config["core"] = {"remote": REMOTE, "no_scm": "true", "analytics": "false", "check_update": "false"}
+        config["cache"] = {"dir": str(private / "cache"), "type": "copy"}
+        config["remote"] = {
+            REMOTE: {key: str(value).lower() if value is True else value for key, value in settings.items()}
+        }
+    with Repo(str(root)) as repo:
+        yield Store(repo, remote.url)
+
+
+class Store:
+    """Moves data between the remote, a private cache and the workspace."""
+
+    def __init__(self, repo: Repo, url: str) -> None:
+        self._repo, self._url = repo, url
+
+    def fetch(self, hashes: Iterable[str]) -> None:
+        """Bring objects, and the files of folders, into the cache. Raises CanonError for those that are missing or damaged."""
+        wanted = {self._info(md5) for md5 in hashes}
+        if not wanted:
+            return
+        with self._explained("fetch"):
+            lacking = self._move(
+                self._repo.cloud.get_remote_odb(command="pull"), self._repo.cache.local, wanted, verify=True
+            )
+            lacking |= self._not_here(wanted)  # what was damaged is thrown away, and not told of
+        if lacking:
+            raise CanonError(
+                f"the remote {self._url} does not have {listed(sorted(lacking))}, or has other bytes under that name; run `dvc push`"
+                " where the data is, or remove the damaged objects and run the workflow anew"
+            )
+
+    def _not_here(self, wanted: set[Any]) -> set[str]:
+        from dvc_data.hashfile import load
+
+        cache = self._repo.cache.local
+        lacking = {str(info.value) for info in wanted if not cache.exists(info.value)}
+        for info in wanted:
+            if info.isdir and str(info.value) not in lacking:
+                members = {str(found.value) for _, _, found in load(cache, info)}
+                lacking |= {md5 for md5 in members if not cache.exists(md5)}
+        return lacking
+
+    def put(self, md5: str, place: Path) -> None:
+        """Put an object of the cache into the workspace, in place of what lies there. Raises CanonError."""
+        from dvc_data.hashfile import load
+        from dvc_data.hashfile.checkout import checkout
+
+        cache = self._repo.cache.local
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with self._explained(f"put {place} into the workspace"):
+            checkout(str(place), self._local(), load(cache, self._info(md5)), cache, force=True, quiet=True)
+
+    def save(self, place: Path, name: str) -> Hash:
+        """Put an out into the cache. Raises CanonError for one that is not there, or that holds what is not its own."""
+        check_own(place, name)
+        from dvc_data.hashfile.build import build
+        from dvc_data.hashfile.transfer import transfer
+
+        cache = self._repo.cache.local
+        with self._explained(f"save {name}"):
+            staging, meta, obj = build(cache, str(place), self._local(), "md5")
+            transfer(staging, cache, {obj.hash_info}, shallow=False, hardlink=False)
+        md5 = str(obj.hash_info.value)
+        return Hash(md5, meta.size, meta.nfiles, isexec=bool(meta.isexec))
+
+    def send(self, hashes: Iterable[str]) -> None:
+        """Send objects of the cache, with the files of folders, to the remote. Raises CanonError."""
+        wanted = {self._info(md5) for md5 in hashes}
+        with self._explained("push"):
+            lacking = self._move(self._repo.cache.local, self._repo.cloud.get_remote_odb(command="push"), wanted)
+        if lacking:
+            raise CanonError(f"the remote {self._url} did not take {len(lacking)} objects; the pod is tried again")
+
+    def _move(self, source: Any, target: Any, wanted: set[Any], *, verify: bool = False) -> set[str]:  # noqa: ANN401  DVC's own types
+        """Move objects and the files of folders; return the md5 of those that are not there, or could not be moved."""
+        lacking: set[str] = set()
+
+        def look(status: Any) -> None:  # noqa: ANN401  DVC's own type
+            lacking.update(str(info.value) for info in status.missing)
+
+        result = self._repo.cloud.transfer(
+            source, target, wanted, cache_odb=self._repo.cache.local, verify=verify, shallow=False, validate_status=look
+        )
+        return lacking | {str(info.value) for info in result.failed}
+
+    def _local(self) -> Any:  # noqa: ANN401  DVC's own type
+        from dvc_objects.fs import LocalFileSystem
+
+        return LocalFileSystem()
+
+    @staticmethod
+    def _info(md5: str) -> Any:  # noqa: ANN401  DVC's own type
+        from dvc_data.hashfile.hash_info import HashInfo
+
+        return HashInfo("md5", md5)
+
+    @contextlib.contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError
+        from dvc.exceptions import DvcException
+        from dvc_data.hashfile.build import IgnoreInCollectedDirError
+        from dvc_data.hashfile.checkout import CheckoutError
+        from dvc_objects.errors import ObjectFormatError
+
+        try:
+            yield
+        except (
+            DvcException,
+            ObjectFormatError,
+            IgnoreInCollectedDirError,
+            CheckoutError,
+            BotoCoreError,
+            ClientError,
+            OSError,
+        ) as error:
+            words = " ".join(str(error).split())[:300]
+            raise CanonError(f"cannot {what} ({self._url}): {words or type(error).__name__}") from None
+
+
+def check_own(place: Path, name: str) -> None:
+    """Raise CanonError unless a path holds files of its own alone.
+
+    A link that leaves it, or another name of a file that lies elsewhere, would bring in what whoever reads it may read.
+    """
+    top = os.path.realpath(place.parent) + "/" + place.name
+    names: dict[tuple[int, int], tuple[int, int]] = {}
+    try:
+        for path in _paths(place):
+            status = path.lstat()
+            if stat.S_ISLNK(status.st_mode):
+                target = os.path.realpath(path)
+                if path == place or not (target == top or target.startswith(f"{top}/")):
+                    raise CanonError(f"out {name}: {path} is a link that leads out of it; write the file itself")
+            elif stat.S_ISREG(status.st_mode):
+                key = (status.st_dev, status.st_ino)
+                names[key] = (names.get(key, (0, 0))[0] + 1, status.st_nlink)
+            elif not stat.S_ISDIR(status.st_mode):
+                raise CanonError(
+                    f"out {name}: {path} is neither a file nor a folder; remove it at the end of the stage"
+                )
+    except FileNotFoundError as error:
+        raise CanonError(
+            f"out {name} is not there ({posixpath.basename(str(error.filename))}): its stage did not write it"
+        ) from None
+    if any(found != links for found, links in names.values()):
+        raise CanonError(f"out {name} holds another name (a hard link) of a file that lies elsewhere; copy it")
+
+
+def _paths(place: Path) -> Iterator[Path]:
+    yield place
+    if place.is_dir() and not place.is_symlink():
+        for folder, folders, files in os.walk(place):
+            for each in (*folders, *files):
+                yield Path(folder, each)

@@ -1,0 +1,96 @@
+"""A task of a workflow in its pod: its plan, its stages, which results are believed, and what of its inputs is brought."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from canon.model.errors import CanonError
+from canon.model.stage import Stage
+from canon.planning.known import Known
+from canon.planning.lookup import Belief, Hit, Lookup
+from canon.remotes.objects import Objects
+from canon.remotes.opening import Remote, remote_of_environment
+from canon.steps.documents import PlannedTask, Recorded, TaskRecord, WorkflowPlan, load_plan, load_record, write_record
+from canon.steps.inputs import Inputs
+from canon.steps.places import Places, Pod
+from canon.steps.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a pod works on. ``stages``: those of its task by key, in their order; ``outs``: what all stages of the workflow make."""
+
+    pod: Pod
+    remote: Remote
+    objects: Objects
+    lookup: Lookup
+    plan: WorkflowPlan
+    task: PlannedTask
+    stages: Mapping[str, Stage]
+    outs: frozenset[str]
+
+    @property
+    def places(self) -> Places:
+        """The pod's folders."""
+        return self.pod.places
+
+    def find(self, inputs: Inputs, key: str) -> Hit | None:
+        """The entry that stands for a stage, with all its data; None when it has to run. Raises CanonError."""
+        hit = self.lookup.find(inputs.run_key(key, self.stages[key]))
+        return hit if hit is not None and self.lookup.is_whole(hit) else None
+
+    def record(self, hits: Mapping[str, Hit]) -> None:
+        """Tell the tasks that read from this one which entries stand for its stages."""
+        record = TaskRecord(stages={key: Recorded(key=hit.key, value=hit.value) for key, hit in hits.items()})
+        write_record(self.objects, self.pod.workflow, self.pod.task, record)
+
+
+def open_work(pod: Pod) -> Work:
+    """Open what a pod works on. Raises CanonError for a task that the plan does not have."""
+    remote = remote_of_environment(pod.environ)
+    objects = remote.objects()
+    plan = load_plan(objects, pod.workflow)
+    task = plan.tasks.get(pod.task)
+    if task is None:
+        raise CanonError(
+            f"the plan of the workflow {pod.workflow} has no task {pod.task!r}: the template was rendered from another declaration"
+        )
+    stages = {key: plan.stage(key) for key in task.stages}
+    outs = frozenset(path for key in plan.stages for path in plan.stage(key).out_paths)
+    belief = Belief(plan.accept, plan.declared, pod.workflow if plan.fresh else "")
+    return Work(pod, remote, objects, Lookup(objects, belief), plan, task, stages, outs)
+
+
+def add_parents(work: Work, known: Known) -> None:
+    """Take what the tasks before this one made, by the entries that they recorded. Raises CanonError where one is missing, or not what it is called."""
+    for parent in work.task.parents:
+        record = load_record(work.objects, work.pod.workflow, parent)
+        for key in work.plan.tasks[parent].stages:
+            found = record.stages.get(key) if record is not None else None
+            hit = work.lookup.read(found.key, found.value) if found is not None else None
+            if hit is None:
+                raise CanonError(
+                    f"the remote {work.objects.name} has no entry of `{key}`, which this task reads from, or it is not what it is called:"
+                    " somebody removed or changed it; run the workflow anew"
+                )
+            known.add(work.plan.stage(key), hit.entry)
+
+
+def bring(work: Work, inputs: Inputs, key: str, store: Store) -> None:
+    """Put what a stage reads of others into the workspace, and take its own outs away, as DVC does. Raises CanonError."""
+    stage, code = work.stages[key], work.places.code
+    wanted = inputs.known.placements(stage)
+    store.fetch(md5 for _, md5 in wanted)
+    for path, md5 in wanted:
+        store.put(md5, code / path)
+    for out, path in zip(stage.outs, stage.out_paths, strict=True):
+        place = code / path
+        if out.persist or not os.path.lexists(place):
+            continue
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place)
+        else:
+            place.unlink()
