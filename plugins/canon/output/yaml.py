@@ -136,6 +136,10 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 _Loader.add_constructor("tag:yaml.org,2002:bool", _construct_bool)
 
 
+class OneLine(dict[str, Any]):
+    """A mapping that is written on one line: `{name: a, value: b}`."""
+
+
 class _Dumper(_BASE_DUMPER):  # type: ignore[misc]
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's own attribute
 
@@ -173,6 +177,11 @@ def _represent_mapping(dumper: _Dumper, data: Mapping[object, object]) -> Mappin
     return node
 
 
+def _represent_one_line(dumper: _Dumper, data: OneLine) -> MappingNode:
+    node: MappingNode = dumper.represent_mapping("tag:yaml.org,2002:map", data.items(), flow_style=True)
+    return node
+
+
 def _represent_sequence(dumper: _Dumper, data: Iterable[object]) -> SequenceNode:
     node: SequenceNode = dumper.represent_sequence("tag:yaml.org,2002:seq", data)
     return node
@@ -184,6 +193,7 @@ _Dumper.add_implicit_resolver("tag:canon.dev,2026:yaml-1.1", _YAML_1_1, None)
 _Dumper.add_representer(str, _represent_str)
 _Dumper.add_representer(float, _represent_float)
 _Dumper.add_representer(dict, _represent_mapping)
+_Dumper.add_representer(OneLine, _represent_one_line)
 _Dumper.add_representer(tuple, _represent_sequence)
 _Dumper.add_representer(list, _represent_sequence)
 
