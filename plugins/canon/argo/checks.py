@@ -178,7 +178,7 @@ def _cycle(parents: Mapping[str, set[str]]) -> list[str]:
 
 def _tags(value: object, scope: Scope, path: str) -> Iterator[_Finding]:
     if isinstance(value, str):
-        if "{{" in value or "}}" in value:
+        if "{{" in value:
             yield from ((path, finding) for finding in tag_findings(value, scope))
     elif isinstance(value, Mapping):
         for key, item in value.items():

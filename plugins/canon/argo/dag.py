@@ -7,10 +7,12 @@ from typing import Any
 
 from canon.model import cluster
 from canon.model.tasks import Task
-from canon.output.yaml import OneLine
+from canon.output.yaml import OneLine, Shared
 
 MAX_TASKS = 200
 """Tasks in one DAG template, by Argo's full CRDs."""
+MANY = 50
+"""Tasks from which on what is the same in all stands in the text once: it would be a fifth of a large file."""
 MAIN = "main"
 STAGES = "stages"
 
@@ -59,7 +61,8 @@ def build_dags(tasks: Sequence[Task], shapes: Mapping[str, str]) -> list[dict[st
 
 def _build_tasks(block: Sequence[Task], shapes: Mapping[str, str]) -> list[OneLine]:
     here = {task.name for task in block}
-    image = _argument(cluster.IMAGE, f"{{{{inputs.parameters.{cluster.IMAGE}}}}}")
+    shared = Shared if len(block) >= MANY else OneLine
+    image = shared(name=cluster.IMAGE, value=f"{{{{inputs.parameters.{cluster.IMAGE}}}}}")
     found: list[OneLine] = []
     for task in block:
         item = OneLine(

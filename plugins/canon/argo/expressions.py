@@ -50,9 +50,8 @@ def tag_findings(text: str, scope: Scope) -> Iterator[str]:
             finding = scope.finding(inner.strip())
             if finding:
                 yield f"`{{{{{inner}}}}}`: {finding}"
-    rest = _TAG.sub("", text)
-    if "{{" in rest or "}}" in rest:
-        yield f"`{text}` opens or closes a `{{{{` alone"
+    if "{{" in _TAG.sub("", text):
+        yield f"`{text}` opens a `{{{{` and does not close it"
 
 
 def expression_findings(expression: str, scope: Scope, known: Collection[str] = ()) -> Iterator[str]:

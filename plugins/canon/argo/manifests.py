@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from canon.output.files import MARK
-from canon.output.yaml import OneLine, format_yaml
+from canon.output.yaml import OneLine, OneRow, format_yaml
 
 FIRST = (
     "apiVersion", "kind", "name", "namespace", "metadata", "labels", "annotations", "spec", "entrypoint", "inputs", "outputs", "template",
@@ -17,6 +17,8 @@ FIRST = (
 LAST = ("resources", "volumeMounts", "volumes", "securityContext", "podSpecPatch", "templates")
 SHORT = frozenset({"env", "envFrom", "volumeMounts", "volumes", "securityContext", "resources", "parameters", "tolerations", "backoff", "mutexes"})  # fmt: skip
 """Keys below which each mapping takes one line."""
+ROWS = frozenset({"command", "args", "dependencies", "verbs", "resources", "apiGroups", "drop", "schedules", "except", "policyTypes"})
+"""Keys whose lists of texts take one line."""
 _RANKS = {
     **{key: rank for rank, key in enumerate(FIRST)},
     **{key: len(FIRST) + 1 + rank for rank, key in enumerate(LAST)},
@@ -32,7 +34,10 @@ def readable(value: Any, *, short: bool = False) -> Any:  # noqa: ANN401  any pa
         ordered = sorted(value.items(), key=lambda item: _RANKS.get(item[0], len(FIRST)))
         if short:
             return OneLine((key, readable(item)) for key, item in ordered)
-        return {key: readable(item, short=key in SHORT) for key, item in ordered}
+        return {
+            key: OneRow(item) if key in ROWS and isinstance(item, list) else readable(item, short=key in SHORT)
+            for key, item in ordered
+        }
     if isinstance(value, list | tuple):
         return [readable(item, short=short) for item in value]
     return value

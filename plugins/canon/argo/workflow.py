@@ -7,6 +7,7 @@ from typing import Any
 
 from canon.argo.containers import RESTRICTED, SCRATCH, UID, WORK, empty_dir
 from canon.argo.dag import MAIN, build_dags
+from canon.argo.manifests import readable
 from canon.argo.pods import build_deliver, build_plan, build_stage, seconds_from_duration
 from canon.argo.site import Site
 from canon.model import cluster
@@ -97,13 +98,12 @@ def _pod_spec_patch(site: Site) -> str | None:
     if site.executor == "none":
         return None
     if site.executor == "supervisor":
-        return format_yaml({"containers": [{"name": "supervisor", "securityContext": RESTRICTED}]})
-    return format_yaml(
-        {
-            "initContainers": [{"name": "init", "securityContext": RESTRICTED}],
-            "containers": [{"name": "wait", "securityContext": RESTRICTED}],
-        }
-    )
+        return format_yaml(readable({"containers": [_patched("supervisor")]}))
+    return format_yaml(readable({"initContainers": [_patched("init")], "containers": [_patched("wait")]}))
+
+
+def _patched(container: str) -> dict[str, Any]:
+    return {"name": container, "securityContext": RESTRICTED}
 
 
 def _build_annotations(site: Site, declaration: Declaration) -> dict[str, str]:
