@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from canon.argo.render import render_argo
 from canon.argo.site import Remote, Site
 from canon.checks.stages import pod_problems
 from canon.git import clean_url
+from canon.kept import kept_manifests
 from canon.model.dag import dag_hash
 from canon.model.definition import ForeachDefinition
 from canon.model.errors import CanonError, Problem, ProblemsError
@@ -50,7 +52,7 @@ def render_workflows(project: Project) -> tuple[RenderedFile, ...]:
         dag = dag_hash(tasks)
         sites = [build_site(project, pipeline, name, remotes[name], dag) for name in profiles]
         try:
-            files += render_argo(pipeline, sites, tasks)
+            files += render_argo(pipeline, sites, tasks, partial(kept_manifests, project.root))
         except ProblemsError as error:
             problems += error.problems
     if problems:
@@ -142,7 +144,9 @@ def _settings_problems(project: Project) -> Iterator[Problem]:
     profiles = clustered(project)
     if settings.tools_image is None:
         message = f"is missing, and the pods of the profile `{next(iter(profiles))}` run it beside the stages"
-        yield problem(("tools_image",), message, 'make it by `canon image tools`, and add tools_image = "IMAGE@sha256:…"')
+        yield problem(
+            ("tools_image",), message, 'make it by `canon image tools`, and add tools_image = "IMAGE@sha256:…"'
+        )
     elif not re.search(r"@sha256:[0-9a-f]{64}$", settings.tools_image):
         message = f"`{settings.tools_image}` is a tag" if "@" not in settings.tools_image else f"`{settings.tools_image}` has no whole digest"  # fmt: skip
         yield problem(("tools_image",), message, "pin it by digest: IMAGE@sha256:…")
@@ -231,4 +235,3 @@ def _read(stage: Stage, graph: Graph, parent: str) -> str:
     made = graph.stages[parent].out_paths
     read: Iterable[str] = (*stage.dep_paths, *(file for file, _ in stage.param_paths))
     return ", ".join(path for path in read if any(overlap(path, out) for out in made))
-

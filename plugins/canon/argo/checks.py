@@ -30,9 +30,7 @@ _Finding = tuple[str, str]
 def check_workflow(manifest: Mapping[str, Any], file: str, source: str) -> None:
     """Raise ProblemsError for a manifest that would hang or never start; ``source``: the declaration that mends it."""
     remedy = f"change {source}; if nothing there explains it, report it"
-    problems = [
-        Problem(file=file, path=path, message=message, remedy=remedy) for path, message in _findings(manifest)
-    ]
+    problems = [Problem(file=file, path=path, message=message, remedy=remedy) for path, message in _findings(manifest)]
     size = len(json.dumps(manifest.get("spec", {}), ensure_ascii=False, separators=(",", ":")).encode())
     if size > LARGEST:
         message = f"the spec has {size:,} bytes, and Argo takes at most {LARGEST:,}"
@@ -192,7 +190,9 @@ def _quantity_findings(value: object, path: str) -> Iterator[_Finding]:
     if isinstance(value, Mapping):
         for key, item in value.items():
             if key in {"requests", "limits"} and isinstance(item, Mapping):
-                yield from ((f"{path}.{key}.{name}", f"`{text}` is no quantity") for name, text in item.items() if _is_bad(text))
+                yield from (
+                    (f"{path}.{key}.{name}", f"`{text}` is no quantity") for name, text in item.items() if _is_bad(text)
+                )
             elif key == "sizeLimit" and _is_bad(item):
                 yield f"{path}.{key}", f"`{item}` is no quantity"
             else:

@@ -85,9 +85,7 @@ def credentials(site: Site, whats: Iterable[str], required: Iterable[str] = ()) 
     from hera.workflows import models as m
 
     named = [(site.secret(what), True) for what in whats] + [(name, None) for name in required]
-    return [
-        m.EnvFromSource(secret_ref=m.SecretEnvSource(name=name, optional=optional)) for name, optional in named
-    ]
+    return [m.EnvFromSource(secret_ref=m.SecretEnvSource(name=name, optional=optional)) for name, optional in named]
 
 
 def mounts(**places: str) -> list[Any]:

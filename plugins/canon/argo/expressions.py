@@ -12,7 +12,9 @@ FUNCTIONS = frozenset({"jsonpath", "asInt"})
 WORDS = frozenset({"not", "and", "or", "in", "contains", "startsWith", "endsWith", "matches", "true", "false", "nil"})
 RETRIED = frozenset({"lastRetry.status", "lastRetry.message", "lastRetry.exitCode", "lastRetry.duration"})
 _TAG = re.compile(r"\{\{(=?)(.*?)\}\}", re.DOTALL)
-_TOKEN = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*|\[(?:'[^']*'|"[^"]*")\])*""")
+_TOKEN = re.compile(
+    r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*|\[(?:'[^']*'|"[^"]*")\])*"""
+)
 _INDEX = re.compile(r"""\[(?:'([^']*)'|"([^"]*)")\]""")
 
 

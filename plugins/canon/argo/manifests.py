@@ -17,7 +17,9 @@ FIRST = (
 LAST = ("resources", "volumeMounts", "volumes", "securityContext", "podSpecPatch", "templates")
 SHORT = frozenset({"env", "envFrom", "volumeMounts", "volumes", "securityContext", "resources", "parameters", "tolerations", "backoff", "mutexes"})  # fmt: skip
 """Keys below which each mapping takes one line."""
-ROWS = frozenset({"command", "args", "dependencies", "verbs", "resources", "apiGroups", "drop", "schedules", "except", "policyTypes"})
+ROWS = frozenset(
+    {"command", "args", "dependencies", "verbs", "resources", "apiGroups", "drop", "schedules", "except", "policyTypes"}
+)
 """Keys whose lists of texts take one line."""
 _RANKS = {
     **{key: rank for rank, key in enumerate(FIRST)},

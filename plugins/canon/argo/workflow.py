@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from canon.argo.containers import RESTRICTED, SCRATCH, UID, WORK, empty_dir
-from canon.argo.dag import MAIN, build_dags
+from canon.argo.dag import MAIN
 from canon.argo.manifests import readable
 from canon.argo.pods import build_deliver, build_plan, build_stage, seconds_from_duration
 from canon.argo.site import Site
 from canon.model import cluster
+from canon.model.canonical import sha256_of
 from canon.model.declaration import Declaration
+from canon.model.delivery import Triggers, Workflow
+from canon.model.pod import Pod
 from canon.model.tasks import Task
 from canon.output.yaml import format_yaml
 
@@ -20,19 +24,66 @@ DESCRIPTION = "workflows.argoproj.io/description"
 """Annotations that Argo's user interface shows, with Markdown in them."""
 
 
-def build_workflow_template(site: Site, declaration: Declaration, tasks: Sequence[Task]) -> dict[str, Any]:
-    """The manifest of a WorkflowTemplate, as a mapping; ``tasks``: parents first."""
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Stages whose pods are equal: the name of their template, their `pod`, and whether they bring a dataset."""
+
+    name: str
+    pod: Pod
+    is_data: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """All that the part of a site's manifests depends on that Hera builds: everything but the tasks."""
+
+    site: Site
+    description: str
+    workflow: Workflow
+    triggers: Triggers
+    shapes: tuple[Shape, ...]
+
+    @property
+    def key(self) -> str:
+        """A sha256 of it, 64 hex digits."""
+        shapes = [[shape.name, shape.pod.model_dump(mode="json"), shape.is_data] for shape in self.shapes]
+        declared = [self.workflow.model_dump(mode="json"), self.triggers.model_dump(mode="json")]
+        return sha256_of([asdict(self.site), self.description, declared, shapes])
+
+
+def build_frame(site: Site, declaration: Declaration, tasks: Sequence[Task]) -> tuple[Frame, dict[str, str]]:
+    """The frame of a pipeline in a site, and for each task the template of its pod.
+
+    Equal pods share one, `stage`, `stage-2` … in the order of the tasks.
+    """
+    shapes: dict[tuple[str, bool], Shape] = {}
+    texts: dict[int, str] = {}  # a pod that several tasks share is written out once
+    names: dict[str, str] = {}
+    for task in tasks:
+        text = texts.get(id(task.pod))
+        if text is None:
+            text = texts[id(task.pod)] = task.pod.model_dump_json()
+        name = f"stage-{len(shapes) + 1}" if shapes else "stage"
+        names[task.name] = shapes.setdefault((text, task.is_data), Shape(name, task.pod, task.is_data)).name
+    frame = Frame(
+        site=site,
+        description=declaration.description or "",
+        workflow=declaration.workflow,
+        triggers=declaration.triggers,
+        shapes=tuple(shapes.values()),
+    )
+    return frame, names
+
+
+def build_workflow_template(frame: Frame) -> dict[str, Any]:
+    """The manifest of a WorkflowTemplate, as a mapping, still without its DAG templates."""
     from hera import workflows as hera
     from hera.workflows import models as m
 
-    shapes = _build_shapes(tasks)
-    workflow = declaration.workflow
-    pull_secrets = dict.fromkeys(name for task in tasks for name in task.pod.image_pull_secrets or ())
-    annotations = _build_annotations(site, declaration)
+    site, workflow = frame.site, frame.workflow
+    pull_secrets = dict.fromkeys(name for shape in frame.shapes for name in shape.pod.image_pull_secrets or ())
+    annotations = _build_annotations(frame)
     labels = {cluster.PIPELINE_LABEL: site.pipeline, cluster.PROFILE_LABEL: site.profile}
-    firsts: dict[str, Task] = {}
-    for task in tasks:
-        firsts.setdefault(shapes[task.name], task)
     template = hera.WorkflowTemplate(
         name=site.name,
         namespace=site.namespace,
@@ -63,31 +114,15 @@ def build_workflow_template(site: Site, declaration: Declaration, tasks: Sequenc
         volumes=[empty_dir(WORK), empty_dir(SCRATCH)],
         templates=[
             build_plan(site),
-            *(build_stage(site, name, task.pod, is_data=task.is_data) for name, task in firsts.items()),
+            *(build_stage(site, shape.name, shape.pod, is_data=shape.is_data) for shape in frame.shapes),
             build_deliver(site),
         ],
     )  # fmt: skip
     manifest: dict[str, Any] = template.to_dict()
-    plan, *pods, deliver = manifest["spec"]["templates"]
-    for task, pod in zip(firsts.values(), pods, strict=True):
-        if task.pod.affinity:  # as it is written: Hera would leave out what it does not know
-            pod["affinity"] = task.pod.affinity
-    manifest["spec"]["templates"] = [*build_dags(tasks, shapes), plan, *pods, deliver]
+    for shape, pod in zip(frame.shapes, manifest["spec"]["templates"][1:-1], strict=True):
+        if shape.pod.affinity:  # as it is written: Hera would leave out what it does not know
+            pod["affinity"] = shape.pod.affinity
     return manifest
-
-
-def _build_shapes(tasks: Sequence[Task]) -> dict[str, str]:
-    """Task → template of its pod: equal pods share one, `stage`, `stage-2` … in the order of the tasks."""
-    names: dict[tuple[str, bool], str] = {}
-    texts: dict[int, str] = {}  # a pod that several tasks share is written out once
-    found: dict[str, str] = {}
-    for task in tasks:
-        text = texts.get(id(task.pod))
-        if text is None:
-            text = texts[id(task.pod)] = task.pod.model_dump_json()
-        name = f"stage-{len(names) + 1}" if names else "stage"
-        found[task.name] = names.setdefault((text, task.is_data), name)
-    return found
 
 
 def _pod_spec_patch(site: Site) -> str | None:
@@ -106,12 +141,12 @@ def _patched(container: str) -> dict[str, Any]:
     return {"name": container, "securityContext": RESTRICTED}
 
 
-def _build_annotations(site: Site, declaration: Declaration) -> dict[str, str]:
-    links = []
+def _build_annotations(frame: Frame) -> dict[str, str]:
+    site, links = frame.site, []
     if site.git_url.startswith(("http://", "https://")):
         links.append(f"[code]({site.git_url.removesuffix('.git')})")
     if site.mlflow and site.mlflow.startswith(("http://", "https://")):
         links.append(f"[MLflow]({site.mlflow})")
-    text = " ".join((declaration.description or "").split())
+    text = " ".join(frame.description.split())
     words = [each for each in (text, " · ".join(links)) if each]
     return {TITLE: f"{site.pipeline} ({site.profile})", **({DESCRIPTION: "\n".join(words)} if words else {})}
