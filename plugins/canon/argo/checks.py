@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from canon.argo.cron import cron_finding
 from canon.argo.expressions import RETRIED, Scope, expression_findings, jsonpath_keys, tag_findings
+from canon.argo.sizes import LARGEST
 from canon.model.errors import Problem, ProblemsError
 from canon.model.fields import DNS_LABEL, QUANTITY
 from canon.model.project import Pipeline
-from canon.output.files import RenderedFile
 from canon.output.yaml import load_yaml
 
 MOST = 200
 """Templates of a Workflow, and tasks of a DAG, by Argo's full CRDs."""
-LARGEST, LARGE = 1 << 20, 1 << 18
-"""Bytes of a spec: Argo takes no more, and a client-side apply no more."""
 LONGEST_NAME = 52
 """Argo adds a time to the name of what it starts, which then has at most 63 characters."""
 _NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")
@@ -38,18 +36,6 @@ def check_workflow(manifest: Mapping[str, Any], file: str, source: str) -> None:
         problems.append(Problem(file=source, path="stages", message=message, remedy=remedy))
     if problems:
         raise ProblemsError(problems)
-
-
-def size_problems(files: Iterable[RenderedFile]) -> Iterator[Problem]:
-    """Yield a warning for each Workflow that is too large for a client-side apply; a rendered text is about as large as its JSON."""
-    for file in files:
-        if file.path.startswith("argo/") and "/workflow/" in file.path and len(file.text) > LARGE:
-            yield Problem(
-                file=file.path,
-                message=f"has {len(file.text) >> 10} KiB: `kubectl apply` alone takes 256 KiB, Argo 1 MiB",
-                remedy="apply it with --server-side, or let fewer stages do more each",
-                severity="warning",
-            )
 
 
 def schedule_problems(pipeline: Pipeline) -> Iterator[Problem]:
@@ -122,24 +108,36 @@ def _dag_findings(
     parents: dict[str, set[str]] = {}
     for task in tasks:
         place = f"{path}.{task['name']}"
-        if not _NAME.fullmatch(task["name"]):
-            yield place, f"`{task['name']}` is no name of a task"
-        parents[task["name"]] = set()
-        for parent, result in _DEPENDS.findall(task.get("depends", "")):
-            if parent not in outputs:
-                yield place, f"it depends on `{parent}`, which is no task of this DAG"
-            elif result and result not in _RESULTS:
-                yield place, f"`{result}` is no result of a task"
-            else:
-                parents[task["name"]].add(parent)
-        yield from ((place, finding) for finding in _argument_findings(task, templates))
-        for key in jsonpath_keys(task.get("when", "")):
-            if key != task["name"]:
-                yield f"{place}.when", f"it looks up `{key}`, another task than this"
+        words, found = _parents(task.get("depends", ""), outputs)
+        parents[task["name"]] = found
+        yield from ((place, finding) for finding in (*words, *_task_findings(task, templates)))
         yield from _tags({key: task[key] for key in ("when", "arguments") if key in task}, scope, place)
     circle = _cycle(parents)
     if circle:
         yield path, f"the tasks form a cycle: {', '.join(circle)}"
+
+
+def _parents(depends: str, known: Collection[str]) -> tuple[list[str], set[str]]:
+    """What is wrong with what a task depends on, in words, and the tasks that it depends on."""
+    words: list[str] = []
+    found: set[str] = set()
+    for parent, result in _DEPENDS.findall(depends):
+        if parent not in known:
+            words.append(f"it depends on `{parent}`, which is no task of this DAG")
+        elif result and result not in _RESULTS:
+            words.append(f"`{result}` is no result of a task")
+        else:
+            found.add(parent)
+    return words, found
+
+
+def _task_findings(task: Mapping[str, Any], templates: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    if not _NAME.fullmatch(task["name"]):
+        yield f"`{task['name']}` is no name of a task"
+    for key in jsonpath_keys(task.get("when", "")):
+        if key != task["name"]:
+            yield f"`when` looks up `{key}`, another task than this"
+    yield from _argument_findings(task, templates)
 
 
 def _argument_findings(task: Mapping[str, Any], templates: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
