@@ -76,7 +76,9 @@ def _template_findings(spec: Mapping[str, Any]) -> Iterator[_Finding]:
         yield "spec.entrypoint", f"there is no template `{spec.get('entrypoint')}`"
     yield from _patch_findings(spec.get("podSpecPatch"), "spec.podSpecPatch")
     parameters = _names(spec.get("arguments"))
-    yield from _tags({key: value for key, value in spec.items() if key != "templates"}, Scope(parameters), "spec")
+    common = {key: value for key, value in spec.items() if key != "templates"}
+    yield from _tags(common, Scope(parameters), "spec")
+    yield from _quantity_findings(common, "spec")
     for name, template in templates.items():
         path = f"spec.templates.{name}"
         if not _NAME.fullmatch(name):

@@ -30,6 +30,10 @@ ADDRESSES = (
     "payload.project?.git_ssh_url",
 )
 """Where the payload of a forge has the address of the repository that was pushed to: a fork has another one."""
+_HOST = r"(?:[^@/]+@)?(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)"
+_PATH = r"/?(?P<path>[A-Za-z0-9._~+-][A-Za-z0-9._~+/-]*?)(?:[.]git)?/?"
+_BY_SCHEME = re.compile(rf"(?:https?|ssh)://{_HOST}(?::[0-9]+)?/{_PATH}")
+_AS_SCP = re.compile(f"{_HOST}:{_PATH}")
 
 
 def build_schedule(site: Site, schedule: Schedule) -> dict[str, Any]:
@@ -99,13 +103,11 @@ def format_selector(url: str, patterns: Sequence[str]) -> str:
 
 def regex_from_url(url: str) -> str:
     """A regular expression for a repository's addresses, by http, https and ssh, with `.git` or without. Raises CanonError."""
-    found = re.fullmatch(
-        r"(?:(?:https?|ssh)://)?(?:[^@/]+@)?(?P<host>[A-Za-z0-9.-]+)(?P<port>:[0-9]+(?=/))?[:/](?P<path>[A-Za-z0-9._~+/-]+?)(?:\.git)?/?", url
-    )  # fmt: skip
+    found = _BY_SCHEME.fullmatch(url) or _AS_SCP.fullmatch(url)
     if found is None:
         raise CanonError(
             f"pyproject.toml: tool.canon.git.url: {url!r} is no address that a forge names in its webhooks, which `triggers.push` needs; "
             "write https://HOST/PATH.git, ssh://git@HOST/PATH.git or git@HOST:PATH.git"
         )
-    host, path = (re.sub(r"[.+]", r"[\g<0>]", found[key].strip("/")) for key in ("host", "path"))
+    host, path = (re.sub(r"[.+]", r"[\g<0>]", found[key]) for key in ("host", "path"))
     return f"(https?://|ssh://([^@/]+@)?|[^@/]+@){host}(:[0-9]+)?[:/]{path}([.]git)?"
