@@ -36,7 +36,7 @@ def holds(selector: str, metadata: dict[str, Any], payload: dict[str, Any]) -> b
         return re.search(matched[2].replace("$", r"\Z"), "" if value is None else value) is not None
 
     def line(text: str) -> bool:
-        whole = text[1:-1] if text.startswith("((") or text.startswith("(metadata") else text
+        whole = text[1:-1] if text.startswith(("((", "(metadata")) else text
         return any(term(each) for each in whole.split(" || "))
 
     return all(line(text) for text in selector.split("\n&& "))
