@@ -6,8 +6,10 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from canon.argo.checks import LONGEST_NAME
 from canon.argo.containers import MOUNTED
 from canon.git import clean_url
+from canon.model.cluster import workflow_name
 from canon.model.definition import ForeachDefinition
 from canon.model.errors import Problem
 from canon.model.fields import DNS_LABEL
@@ -72,6 +74,15 @@ def declaration_problems(project: Project, pipeline: Pipeline) -> Iterator[Probl
             message="declares no image, and stages run in one in a cluster",
             remedy="add `environment: {image: IMAGE@sha256:…}`",
         )
+    for profile in profiles:
+        name = workflow_name(pipeline.name, profile)
+        if len(name) > LONGEST_NAME:
+            yield Problem(
+                file=pipeline.file,
+                path="name",
+                message=f"`{name}` would be the name of its Workflows, with {len(name)} characters; {LONGEST_NAME} leave room for a time",
+                remedy="give the pipeline or the profile a shorter name",
+            )
     triggers = declaration.triggers
     started = [(f"triggers.push.{pattern}", profile) for pattern, profile in (triggers.push or {}).items()]
     started += [("triggers.sync", triggers.sync)] if triggers.sync else []
