@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from canon.adapters import render_project
+from canon.argo.render import Manifests
 from canon.model.dag import dag_hash
 from canon.model.errors import CanonError
 from canon.model.project import load_project
@@ -147,7 +148,7 @@ def test_what_hera_built_is_kept_and_used_again(tmp_path: Path, monkeypatch: pyt
     first = rendered(root)
     (file,) = (root / kept.FOLDER).glob("*.json")
 
-    def never(_: object) -> kept.Manifests:
+    def never(_: object) -> Manifests:
         raise AssertionError("built again")
 
     with monkeypatch.context() as patch:
