@@ -47,7 +47,7 @@ def tools_variables(site: Site) -> dict[str, str]:
         cluster.PIPELINE_VARIABLE: site.pipeline,
         cluster.PROFILE_VARIABLE: site.profile,
         cluster.WORKFLOW_VARIABLE: "{{workflow.uid}}",
-        cluster.DAG_VARIABLE: site.dag,
+        cluster.DAG_VARIABLE: "",  # filled in by `canon.argo.dag.fill_in_hash`
         cluster.REMOTE_URL_VARIABLE: site.remote.url,
     }
     if site.remote.endpoint:

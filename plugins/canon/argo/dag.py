@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from canon.model import cluster
@@ -57,6 +57,15 @@ def build_dags(tasks: Sequence[Task], shapes: Mapping[str, str]) -> list[dict[st
         for name, block in zip(names, blocks, strict=True)
     ]
     return [{"name": MAIN, "dag": {"tasks": main}}, *nested]
+
+
+def fill_in_hash(templates: Iterable[Mapping[str, Any]], dag: str) -> None:
+    """Let each container of Canon's own know the hash of the graph that it is part of."""
+    for template in templates:
+        for container in (template.get("container"), *template.get("containerSet", {}).get("containers", ())):
+            for variable in (container or {}).get("env", ()):
+                if variable["name"] == cluster.DAG_VARIABLE:
+                    variable["value"] = dag
 
 
 def _build_tasks(block: Sequence[Task], shapes: Mapping[str, str]) -> list[OneLine]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from canon.argo.site import Site
+from canon.model import cluster
 from canon.output.files import MARK
 
 _HEAD = """\
@@ -40,8 +41,8 @@ _GIT = """\
 - `{read}`: reading {url}; plan has it. `{write}`: writing `refs/exps/` there; deliver has it.
 
   ```sh
-  kubectl -n {namespace} create secret generic {read} --from-literal=CANON_GIT_USERNAME=NAME --from-literal=CANON_GIT_PASSWORD=TOKEN
-  kubectl -n {namespace} create secret generic {write} --from-literal=CANON_GIT_USERNAME=NAME --from-literal=CANON_GIT_PASSWORD=TOKEN
+  kubectl -n {namespace} create secret generic {read} {keys}
+  kubectl -n {namespace} create secret generic {write} {keys}
   ```
 """
 _REGISTRY = """\
@@ -115,13 +116,25 @@ def format_handbook(source: str, sites: Sequence[Site], pushed: Sequence[Site]) 
     return text + _TAIL.format(pipeline=first.pipeline)
 
 
+def _git_keys(site: Site) -> str:
+    if site.git_url.startswith(("http://", "https://")):
+        return (
+            f"--from-literal={cluster.GIT_USERNAME_VARIABLE}=NAME --from-literal={cluster.GIT_PASSWORD_VARIABLE}=TOKEN"
+        )
+    return f"--from-file={cluster.GIT_KEY_VARIABLE}=KEYFILE --from-file={cluster.GIT_HOSTS_VARIABLE}=KNOWN-HOSTS-FILE"
+
+
 def _secrets(site: Site) -> list[str]:
     namespace = site.namespace
     found = [
         _REMOTE.format(name=site.secret("remote"), namespace=namespace, url=site.remote.url),
         _DATA.format(name=site.secret("data"), namespace=namespace),
         _GIT.format(
-            read=site.secret("git-read"), write=site.secret("git-write"), namespace=namespace, url=site.git_url
+            read=site.secret("git-read"),
+            write=site.secret("git-write"),
+            namespace=namespace,
+            url=site.git_url,
+            keys=_git_keys(site),
         ),
     ]
     if site.registry:

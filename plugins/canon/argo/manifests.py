@@ -18,7 +18,19 @@ LAST = ("resources", "volumeMounts", "volumes", "securityContext", "podSpecPatch
 SHORT = frozenset({"env", "envFrom", "volumeMounts", "volumes", "securityContext", "resources", "parameters", "tolerations", "backoff", "mutexes"})  # fmt: skip
 """Keys below which each mapping takes one line."""
 ROWS = frozenset(
-    {"command", "args", "dependencies", "verbs", "resources", "apiGroups", "drop", "schedules", "except", "policyTypes"}
+    {
+        "command",
+        "args",
+        "dependencies",
+        "verbs",
+        "resources",
+        "apiGroups",
+        "resourceNames",
+        "drop",
+        "schedules",
+        "except",
+        "policyTypes",
+    }
 )
 """Keys whose lists of texts take one line."""
 _RANKS = {

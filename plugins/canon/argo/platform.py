@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from canon.argo.site import Site
@@ -13,8 +14,8 @@ METADATA_SERVERS = (("0.0.0.0/0", "169.254.169.254/32"), ("::/0", "fd00:ec2::254
 """Everything, and in it where clouds give a machine's own credentials to whoever asks."""
 
 
-def build_platform(site: Site, *, events: bool) -> list[dict[str, Any]]:
-    """The manifests of a pipeline's namespace; with ``events`` also the account that a push submits with."""
+def build_platform(site: Site, events: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The manifests of a pipeline's namespace; ``events``: the templates that a push may start, by an account of its own."""
     manifests = [
         _object(site, "v1", "ServiceAccount", site.account(what))
         for what in cluster.ACCOUNTS
@@ -29,7 +30,12 @@ def build_platform(site: Site, *, events: bool) -> list[dict[str, Any]]:
             site,
             "events",
             [
-                {"apiGroups": ["argoproj.io"], "resources": ["workflowtemplates"], "verbs": ["get"]},
+                {
+                    "apiGroups": ["argoproj.io"],
+                    "resources": ["workflowtemplates"],
+                    "resourceNames": [*events],
+                    "verbs": ["get"],
+                },
                 {"apiGroups": ["argoproj.io"], "resources": ["workflows"], "verbs": ["create"]},
             ],
         )

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from canon.argo.checks import check_workflow, schedule_problems
-from canon.argo.dag import build_dags
+from canon.argo.dag import build_dags, fill_in_hash
 from canon.argo.handbook import format_handbook
 from canon.argo.manifests import format_manifests
 from canon.argo.platform import build_platform
 from canon.argo.site import Site
 from canon.argo.triggers import build_push, build_schedule
 from canon.argo.workflow import Frame, build_frame, build_workflow_template
+from canon.model.dag import dag_hash
 from canon.model.delivery import Triggers
 from canon.model.errors import Problem, ProblemsError
 from canon.model.project import Pipeline
@@ -52,10 +53,12 @@ def render_argo(
     folder = f"{FOLDER}/{pipeline.name}"
     problems: list[Problem] = [*schedule_problems(pipeline)]
     files: list[RenderedFile] = []
+    dag = dag_hash(tasks)
     for site in sites:
         frame, shapes = build_frame(site, pipeline.declaration, tasks)
         manifests = build(frame)
         template = manifests[f"{site.profile}.yaml"]["spec"]
+        fill_in_hash(template["templates"], dag)
         template["templates"] = [*build_dags(tasks, shapes), *template["templates"]]
         for name, manifest in manifests.items():
             path = f"{folder}/workflow/{name}"
@@ -77,7 +80,7 @@ def _render_platform(pipeline: Pipeline, folder: str, sites: Sequence[Site]) -> 
     pushed = [site for site in sites if _pushes(pipeline.declaration.triggers, site)]
     files: list[RenderedFile] = []
     for namespace, site in {site.namespace: site for site in reversed(sites)}.items():
-        events = any(each.namespace == namespace for each in pushed)
+        events = [each.name for each in pushed if each.namespace == namespace]
         text = format_manifests(pipeline.file, *build_platform(site, events=events))
         files.append(RenderedFile(path=f"{folder}/platform/{namespace}.yaml", text=text))
     text = format_handbook(pipeline.file, sites, pushed)

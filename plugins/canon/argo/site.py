@@ -21,7 +21,6 @@ class Site:
     """One pipeline in one profile's namespace.
 
     ``branches``: patterns of the branches that it may run, that of the releases first. ``endpoint``: S3 server of the datasets' sources.
-    ``dag``: the hash of the tasks' graph.
     """
 
     pipeline: str
@@ -32,7 +31,6 @@ class Site:
     git_url: str
     branches: tuple[str, ...]
     remote: Remote
-    dag: str
     endpoint: str | None = None
     mlflow: str | None = None
     registry: str | None = None

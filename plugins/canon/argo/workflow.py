@@ -35,7 +35,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """All that the part of a site's manifests depends on that Hera builds: everything but the tasks."""
+    """All that the part of a site's manifests depends on that Hera builds: everything but the tasks and the hash of their graph."""
 
     site: Site
     description: str

@@ -6,7 +6,6 @@ from functools import partial
 
 from canon.argo.render import render_argo
 from canon.checks.stages import pod_problems
-from canon.model.dag import dag_hash
 from canon.model.errors import ProblemsError
 from canon.model.graph import build_graph
 from canon.model.project import Project
@@ -34,8 +33,7 @@ def render_clustered(project: Project) -> tuple[RenderedFile, ...]:
     files: list[RenderedFile] = []
     for pipeline in project.pipelines:
         tasks = build_tasks(pipeline.declaration, build_graph(stages[pipeline.name]))
-        dag = dag_hash(tasks)
-        sites = [build_site(project, pipeline, name, remotes[name], dag) for name in profiles]
+        sites = [build_site(project, pipeline, name, remotes[name]) for name in profiles]
         try:
             files += render_argo(pipeline, sites, tasks, partial(kept_manifests, project.root))
         except ProblemsError as error:

@@ -19,7 +19,7 @@ def clustered(project: Project) -> dict[str, Profile]:
     return {name: profile for name, profile in project.settings.profiles.items() if profile.namespace}
 
 
-def build_site(project: Project, pipeline: Pipeline, profile: str, remote: Remote, dag: str) -> Site:
+def build_site(project: Project, pipeline: Pipeline, profile: str, remote: Remote) -> Site:
     """Where a pipeline runs in a profile. Raises CanonError where the settings lack what that needs."""
     settings = project.settings
     chosen = settings.profiles[profile]
@@ -36,7 +36,6 @@ def build_site(project: Project, pipeline: Pipeline, profile: str, remote: Remot
         git_url=settings.git.url,
         branches=tuple(dict.fromkeys(patterns)),
         remote=remote,
-        dag=dag,
         endpoint=chosen.endpoint,
         mlflow=chosen.mlflow,
         registry=chosen.registry,
@@ -55,7 +54,7 @@ def load_remote(root: Path, name: str) -> Remote:
         config = ConfigObj((text or "").splitlines(), interpolation=False)
     except ConfigObjError as error:
         raise CanonError(f"{CONFIG} cannot be read ({str(error).splitlines()[0]}); mend it") from None
-    section = config.get(f'remote "{name}"') or config.get(f"'remote \"{name}\"'")
+    section = config.get(f'remote "{name}"')
     url = section.get("url") if isinstance(section, dict) else None
     if not isinstance(url, str) or not url:
         raise CanonError(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from canon.adapters import render_project
 from canon.argo.render import Manifests
 from canon.model.dag import dag_hash
-from canon.model.errors import CanonError
+from canon.model.errors import CanonError, ProblemsError
 from canon.model.project import load_project
 from canon.model.tasks import Task, build_tasks
 from canon.workflows import kept
@@ -17,6 +19,11 @@ from canon.workflows.sites import load_remote
 from tests.clustered import CLUSTER, COMMON, DIGEST, HEAD, REMOTE, STAGES, make_clustered, rendered, workflow_of
 
 OTHER = "name: other\ndvc_file: other/dvc.yaml\n" + HEAD.partition("\n")[2]
+
+
+def dag_in(text: str) -> str:
+    (found,) = set(re.findall(r"CANON_DAG, value: ([0-9a-f]{64})", text))
+    return str(found)
 
 
 def refused(root: Path) -> str:
@@ -156,8 +163,9 @@ def test_what_hera_built_is_kept_and_used_again(tmp_path: Path, monkeypatch: pyt
         assert rendered(root) == first
         # more stages of the same pod change nothing that Hera builds
         make_clustered(root, HEAD + STAGES + "  more: {cmd: x, deps: [m], outs: [more]}\n")
-        with pytest.raises(AssertionError, match="built again"):  # but the hash of the graph
-            rendered(root)
+        more = rendered(root)["argo/toy/workflow/cluster.yaml"]
+        assert "{name: more, template: stage" in more
+        assert dag_in(more) != dag_in(first["argo/toy/workflow/cluster.yaml"])
     make_clustered(root)
     file.write_text("{")
     assert rendered(root) == first, "a damaged one is made anew"
@@ -194,3 +202,35 @@ def test_a_graph_has_a_hash_that_its_pods_do_not_change(tmp_path: Path) -> None:
     assert plain == dag_hash(tasks(HEAD + STAGES.replace("sh t.sh", "sh other.sh")))
     assert plain != dag_hash(tasks(HEAD + STAGES.replace(", prepared]", "]")))
     assert plain != dag_hash(tasks(HEAD + STAGES + "workflow: {group: chain}\n"))
+
+
+def test_what_several_adapters_find_is_said_at_once(tmp_path: Path) -> None:
+    declaration = HEAD + STAGES.replace("outs: [model]", "outs: [prepared]")
+    root = make_clustered(tmp_path, declaration, settings=(COMMON + CLUSTER).replace("tools_image", "# "))
+    with pytest.raises(ProblemsError) as caught:
+        render_project(load_project(root))
+    assert "tools_image: is missing" in str(caught.value)
+    assert "`prepared` is an out of `prepare`, too" in str(caught.value)
+
+
+def test_an_account_that_submits_may_read_what_it_submits_alone(tmp_path: Path) -> None:
+    root = make_clustered(tmp_path, HEAD + STAGES + "triggers: {push: {'exp/*': cluster}}\n")
+    platform = list(yaml.safe_load_all(rendered(root)["argo/toy/platform/ml.yaml"]))
+    rules = {each["metadata"]["name"]: each["rules"] for each in platform if each["kind"] == "Role"}
+    assert rules == {
+        "canon-toy-executor": [
+            {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]}
+        ],
+        "canon-toy-events": [
+            {"apiGroups": ["argoproj.io"], "resources": ["workflowtemplates"], "resourceNames": ["toy-cluster"], "verbs": ["get"]},
+            {"apiGroups": ["argoproj.io"], "resources": ["workflows"], "verbs": ["create"]},
+        ],
+    }  # fmt: skip
+    bound = {each["roleRef"]["name"]: [subject["name"] for subject in each["subjects"]] for each in platform if each["kind"] == "RoleBinding"}  # fmt: skip
+    assert bound == {name: [name] for name in rules}
+
+
+def test_without_a_push_there_is_no_account_for_it(tmp_path: Path) -> None:
+    files = rendered(make_clustered(tmp_path))
+    assert "events" not in files["argo/toy/platform/ml.yaml"]
+    assert "webhook" not in files["argo/toy/platform/README.md"]
