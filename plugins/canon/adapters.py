@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol
 
-from canon.model.errors import CanonError
+from canon.model.errors import CanonError, Problem, ProblemsError
 from canon.model.project import Project
 from canon.output.files import RenderedFile
 
@@ -24,18 +24,27 @@ class Adapter(Protocol):
 def render_project(project: Project) -> tuple[RenderedFile, ...]:
     """What all adapters render, sorted by path.
 
-    Raises CanonError when two of them claim one file, and, naming it, when an adapter cannot be loaded or fails.
+    Raises ProblemsError with what they all find, CanonError when two of them claim one file, and, naming it, when an
+    adapter cannot be loaded or fails.
     """
+    problems: list[Problem] = []
     owners: dict[str, str] = {}
     files: list[RenderedFile] = []
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        for file in _rendered(point, project):
+        try:
+            of_adapter = _rendered(point, project)
+        except ProblemsError as error:
+            problems += error.problems
+            continue
+        for file in of_adapter:
             if file.path in owners:
                 raise CanonError(
                     f"the adapters {owners[file.path]} and {_described(point)} both generate {file.path}; uninstall one of them"
                 )
             owners[file.path] = _described(point)
             files.append(file)
+    if problems:
+        raise ProblemsError(dict.fromkeys(problems))
     return tuple(sorted(files, key=lambda file: file.path))
 
 

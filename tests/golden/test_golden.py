@@ -31,6 +31,8 @@ def test_a_declaration_yields_what_is_committed_beside_it(case: str, tmp_path: P
     shutil.copytree(HERE / case / "project", project)
     git(project, "init", "-q")
     Repo.init(os.fspath(project)).close()
+    if (project / "dvc.config").exists():
+        shutil.move(project / "dvc.config", project / ".dvc/config")
     rendered = {file.path: file.text for file in render_project(load_project(project))}
     expected = HERE / case / "rendered"
     if WRITE:

@@ -70,7 +70,7 @@ def test_a_tools_folder_imports_no_other_tools(tool: str) -> None:
 
 def test_nothing_but_the_command_line_imports_the_command_line() -> None:
     wrong = {(module, name) for module, names in IMPORTS.items() for name in names if inside(name, "canon.cli")}
-    assert {module for module, _ in wrong if not inside(module, "canon.cli")} == set()
+    assert {module for module, _ in wrong if not inside(module, "canon.cli")} == {"canon.__main__"}
 
 
 def test_model_and_output_import_nothing_of_ours_but_each_other() -> None:
@@ -104,6 +104,8 @@ NOT_PURE = {
     # Which sources Git can hold decides the deps of a dataset's stage; templates are filled in from the files that they name;
     # what .dvcignore leaves out is no place for an out.
     "canon.dvc.render": {"canon.dvc.refusals", "canon.dvc.refusals.refusals", "canon.git", "canon.git.committable_files", "canon.dvc.resolve", "canon.dvc.resolve.has_templating", "canon.dvc.resolve.resolve_stages"},
+    # Hera builds objects; what it could do with a server is left alone.
+    "canon.argo.render": {"hera", "hera.workflows", "hera.workflows.models"},
 }  # fmt: skip
 
 

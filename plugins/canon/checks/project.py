@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from canon.adapters import render_project
+from canon.argo.sizes import size_problems
 from canon.checks.inputs import input_problems, overlay_problems, pin_problems
 from canon.checks.stages import code_problems, path_problems, pod_problems
 from canon.dvc.ignore import IgnoreRules
@@ -116,13 +117,15 @@ def _stale_problems(project: Project) -> Iterator[Problem]:
                 message="is not there" if missing else "is not what the declarations say: it is stale, or was edited",
                 remedy="run `canon render`",
             )
+    yield from size_problems(rendered)
     yield from _orphan_problems(project, {file.path for file in rendered})
 
 
 def _orphan_problems(project: Project, rendered: Collection[str]) -> Iterator[Problem]:
-    """Generated files that no declaration makes any more: DVC would go on running them."""
+    """Generated files that no declaration makes any more: DVC and Argo would go on running them."""
     rules = IgnoreRules(project.root)
-    for pattern in ("dvc.yaml", "*/dvc.yaml", f"{PIPELINES}/*.environment.yaml"):
+    patterns = ("dvc.yaml", "*/dvc.yaml", f"{PIPELINES}/*.environment.yaml", "argo/*/workflow/*", "argo/*/platform/*")
+    for pattern in patterns:
         for path in tracked_files(project.root, pattern):
             there = path not in rendered and (project.root / path).is_file() and not rules.is_ignored(path)
             if there and (load_text(project.root / path, path) or "").startswith(MARK):

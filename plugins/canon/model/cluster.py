@@ -46,13 +46,36 @@ DAG_VARIABLE = "CANON_DAG"
 GIT_URL_VARIABLE = "CANON_GIT_URL"
 GIT_BRANCHES_VARIABLE = "CANON_GIT_BRANCHES"
 """Patterns of branches, one a line, of which a revision may be."""
+GIT_USERNAME_VARIABLE, GIT_PASSWORD_VARIABLE = "CANON_GIT_USERNAME", "CANON_GIT_PASSWORD"
+GIT_KEY_VARIABLE, GIT_HOSTS_VARIABLE = "CANON_GIT_SSH_KEY", "CANON_GIT_KNOWN_HOSTS"
+"""Keys of the Secrets `git-read` and `git-write`: for http and https, for ssh."""
 REMOTE_URL_VARIABLE = "CANON_REMOTE_URL"
 REMOTE_ENDPOINT_VARIABLE = "CANON_REMOTE_ENDPOINT"
 REGISTRY_VARIABLE = "CANON_REGISTRY"
 
+PIPELINE_LABEL, PROFILE_LABEL, TASK_LABEL = "canon.dev/pipeline", "canon.dev/profile", "canon.dev/task"
+"""On every pod."""
+TMP = "/tmp"  # noqa: S108  an emptyDir of the pod's own
+TOOLS_PYTHON = "/opt/canon/tools/bin/python"
+IMAGE_CODE = "/opt/canon/src"
+"""Where the base image holds the source tree."""
+REGISTRY_AUTH = "/canon/registry/config.json"
+"""Credentials of the registry, as `docker login` writes them."""
+
+ACCOUNTS = ("plan", "stage", "deliver", "executor", "events")
 SECRETS = ("remote", "data", "registry", "git-read", "git-write", "mlflow")
 
 
 def secret_name(pipeline: str, profile: str, what: str) -> str:
     """The Secret of a pipeline and profile that holds the credentials of one of `SECRETS`."""
     return f"canon-{pipeline}-{profile}-{what}"
+
+
+def workflow_name(pipeline: str, profile: str) -> str:
+    """The WorkflowTemplate of a pipeline and profile, and what starts it."""
+    return f"{pipeline}-{profile}"
+
+
+def account_name(pipeline: str, what: str) -> str:
+    """The ServiceAccount of a pipeline for one of `ACCOUNTS`."""
+    return f"canon-{pipeline}-{what}"

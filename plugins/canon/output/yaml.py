@@ -136,12 +136,23 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 _Loader.add_constructor("tag:yaml.org,2002:bool", _construct_bool)
 
 
+class OneLine(dict[str, Any]):
+    """A mapping that is written on one line: `{name: a, value: b}`."""
+
+
+class OneRow(list[Any]):
+    """A list that is written on one line: `[a, b]`."""
+
+
+class Shared(OneLine):
+    """A mapping that is written once, with an anchor, and by an alias wherever the same object stands again."""
+
+
 class _Dumper(_BASE_DUMPER):  # type: ignore[misc]
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's own attribute
 
     def ignore_aliases(self, data: object) -> bool:
-        del data
-        return True
+        return not isinstance(data, Shared)
 
 
 def _represent_str(dumper: _Dumper, text: str) -> ScalarNode:
@@ -173,6 +184,16 @@ def _represent_mapping(dumper: _Dumper, data: Mapping[object, object]) -> Mappin
     return node
 
 
+def _represent_one_line(dumper: _Dumper, data: OneLine) -> MappingNode:
+    node: MappingNode = dumper.represent_mapping("tag:yaml.org,2002:map", data.items(), flow_style=True)
+    return node
+
+
+def _represent_one_row(dumper: _Dumper, data: OneRow) -> SequenceNode:
+    node: SequenceNode = dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
+    return node
+
+
 def _represent_sequence(dumper: _Dumper, data: Iterable[object]) -> SequenceNode:
     node: SequenceNode = dumper.represent_sequence("tag:yaml.org,2002:seq", data)
     return node
@@ -184,6 +205,9 @@ _Dumper.add_implicit_resolver("tag:canon.dev,2026:yaml-1.1", _YAML_1_1, None)
 _Dumper.add_representer(str, _represent_str)
 _Dumper.add_representer(float, _represent_float)
 _Dumper.add_representer(dict, _represent_mapping)
+_Dumper.add_representer(OneLine, _represent_one_line)
+_Dumper.add_representer(Shared, _represent_one_line)
+_Dumper.add_representer(OneRow, _represent_one_row)
 _Dumper.add_representer(tuple, _represent_sequence)
 _Dumper.add_representer(list, _represent_sequence)
 

@@ -1,0 +1,131 @@
+"""What the containers of a pod have in common: security, variables, Secrets, mounts and resources, as Hera's models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from canon.argo.site import Site
+from canon.model import cluster
+from canon.model.pod import Gpu, Pod
+
+RESTRICTED: Mapping[str, Any] = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+"""What the Pod Security Standard "restricted" asks of a container, and a root that is only read."""
+WORK, SCRATCH, PRIVATE, REGISTRY, SHARED_MEMORY = "work", "tmp", "private", "registry", "shared-memory"
+"""Names of volumes."""
+MOUNTED = ("/canon", cluster.TMP, "/dev", "/var/run/argo", "/argo")
+"""Where a user's volume would cover what Canon, Argo or the kernel mount."""
+UID = 10001
+"""One user for all containers of a pod: they share its volumes."""
+
+
+def restricted() -> Any:  # noqa: ANN401  Hera's models are not typed here
+    """The security context of every container."""
+    from hera.workflows import models as m
+
+    return m.SecurityContext(
+        allow_privilege_escalation=False,
+        read_only_root_filesystem=True,
+        capabilities=m.Capabilities(drop=["ALL"]),
+    )
+
+
+def quiet_variables() -> dict[str, str]:
+    """Variables of every container: the root is only read, and code that is compiled there would make hashes differ."""
+    return {"HOME": cluster.TMP, "TMPDIR": cluster.TMP, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def tools_variables(site: Site) -> dict[str, str]:
+    """Variables of every container that runs Canon beside the stages."""
+    found = {
+        **quiet_variables(),
+        cluster.PROTOCOL_VARIABLE: str(cluster.PROTOCOL),
+        cluster.PIPELINE_VARIABLE: site.pipeline,
+        cluster.PROFILE_VARIABLE: site.profile,
+        cluster.WORKFLOW_VARIABLE: "{{workflow.uid}}",
+        cluster.DAG_VARIABLE: "",  # filled in by `canon.argo.dag.fill_in_hash`
+        cluster.REMOTE_URL_VARIABLE: site.remote.url,
+    }
+    if site.remote.endpoint:
+        found[cluster.REMOTE_ENDPOINT_VARIABLE] = site.remote.endpoint
+    return found
+
+
+def mlflow_variables(site: Site) -> dict[str, str]:
+    """The address of the profile's MLflow server, if it has one."""
+    return {"MLFLOW_TRACKING_URI": site.mlflow} if site.mlflow else {}
+
+
+def registry_variables(site: Site) -> dict[str, str]:
+    """The profile's registry, if it has one, and where its credentials are mounted."""
+    if site.registry is None:
+        return {}
+    return {cluster.REGISTRY_VARIABLE: site.registry, "REGISTRY_AUTH_FILE": cluster.REGISTRY_AUTH}
+
+
+def variables(values: Mapping[str, str], pod: Pod | None = None) -> list[Any]:
+    """A container's `env`; those of a stage's `pod` replace ours of the same name."""
+    from hera.workflows import models as m
+
+    secrets = dict(pod.secrets or {}) if pod else {}
+    plain = {**values, **((pod.env if pod else None) or {})}
+    found = [m.EnvVar(name=name, value=value) for name, value in plain.items() if name not in secrets]
+    for name, source in secrets.items():
+        chosen = m.SecretKeySelector(name=source.secret, key=source.key)
+        found.append(m.EnvVar(name=name, value_from=m.EnvVarSource(secret_key_ref=chosen)))
+    return found
+
+
+def credentials(site: Site, whats: Iterable[str], required: Iterable[str] = ()) -> list[Any]:
+    """A container's `envFrom`: Secrets of this pipeline and profile, which a cluster may do without, and the user's own."""
+    from hera.workflows import models as m
+
+    named = [(site.secret(what), True) for what in whats] + [(name, None) for name in required]
+    return [m.EnvFromSource(secret_ref=m.SecretEnvSource(name=name, optional=optional)) for name, optional in named]
+
+
+def mounts(**places: str) -> list[Any]:
+    """A container's `volumeMounts`: name of a volume → place."""
+    from hera.workflows import models as m
+
+    return [m.VolumeMount(name=name, mount_path=place) for name, place in places.items()]
+
+
+def shared_mounts() -> list[Any]:
+    """The workspace and /tmp, which every container has."""
+    return mounts(**{WORK: cluster.WORK, SCRATCH: cluster.TMP})
+
+
+def empty_dir(name: str, size: str | None = None, medium: str | None = None) -> Any:  # noqa: ANN401  Hera's model
+    """A volume that lives as long as its pod."""
+    from hera.workflows import models as m
+
+    return m.Volume(name=name, empty_dir=m.EmptyDirVolumeSource(size_limit=size, medium=medium))
+
+
+def small(cpu: str, memory: str, limit: str) -> Any:  # noqa: ANN401  Hera's model
+    """Resources of a container of ours: requests of the containers of a pod add up."""
+    from hera.workflows import models as m
+
+    return m.ResourceRequirements(requests={"cpu": cpu, "memory": memory}, limits={"memory": limit})
+
+
+def resources(pod: Pod) -> Any:  # noqa: ANN401  Hera's model, or None
+    """Resources of a stage's own container. A limit on cpu would only slow it down while nobody else wants it."""
+    from hera.workflows import models as m
+
+    requests: dict[str, str] = {}
+    limits: dict[str, str] = {}
+    if pod.cpu is not None:
+        requests["cpu"] = pod.cpu if isinstance(pod.cpu, str) else repr(float(pod.cpu)).removesuffix(".0")
+    for name, value in (("memory", pod.memory), ("ephemeral-storage", pod.ephemeral_storage)):
+        if value is not None:
+            requests[name] = limits[name] = value
+    gpu = Gpu(count=pod.gpu) if isinstance(pod.gpu, int) and pod.gpu else pod.gpu
+    if isinstance(gpu, Gpu):  # an extended resource cannot be overcommitted: both, and equal
+        requests[gpu.resource] = limits[gpu.resource] = str(gpu.count)
+    return m.ResourceRequirements(requests=requests or None, limits=limits or None) if requests or limits else None

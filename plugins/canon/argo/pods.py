@@ -1,0 +1,260 @@
+"""The pods of a Workflow as Hera's templates: `plan`, one for each shape of a stage's pod, `deliver`.
+
+A stage's pod has the init container `code` and the containers `pull`, `main` and `push`; each `->` waits for the one before::
+
+    code (base image) -> pull (tools) -> main (base image, the user's command)
+                                      -> push (tools, waits for main's exit file)
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from canon.argo.containers import (
+    PRIVATE,
+    REGISTRY,
+    SHARED_MEMORY,
+    credentials,
+    empty_dir,
+    mlflow_variables,
+    mounts,
+    quiet_variables,
+    registry_variables,
+    resources,
+    restricted,
+    shared_mounts,
+    small,
+    tools_variables,
+    variables,
+)
+from canon.argo.site import Site
+from canon.model import cluster
+from canon.model.pod import Pod, Retries, Volume
+
+RETRY = (
+    "not (lastRetry.message contains 'deadline') and (lastRetry.status == 'Error' or "
+    "not (lastRetry.message startsWith 'main: Error') or asInt(lastRetry.exitCode) in [137, 143])"
+)
+"""Tells faults of the infrastructure, which are worth another attempt, from a stage's own failure, its deadline and a stop."""
+TOOLS_COMMAND = [cluster.TOOLS_PYTHON, "-I", "-m", "canon"]
+TASK_PARAMETER = "{{inputs.parameters.task}}"
+IMAGE_PARAMETER = "{{inputs.parameters.image}}"
+COPY = f"mkdir -p {cluster.CODE} {cluster.RUN} && cp -R {cluster.IMAGE_CODE}/. {cluster.CODE}/"
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds_from_duration(text: str) -> int:
+    """Whole seconds, rounded up, of a duration such as `1h30m`."""
+    parts = re.findall(r"([0-9.]+)(ms|s|m|h)", text)
+    return math.ceil(sum(float(number) * _SECONDS[unit] for number, unit in parts))
+
+
+def build_plan(site: Site) -> Any:  # noqa: ANN401  Hera's models are not typed here
+    """Fetches the revision, makes sure of the base image, and says which tasks run."""
+    from hera import workflows as hera
+    from hera.workflows import models as m
+
+    asked = {
+        cluster.REVISION_VARIABLE: cluster.REVISION,
+        cluster.SET_VARIABLE: cluster.SET,
+        cluster.FRESH_VARIABLE: cluster.FRESH,
+    }
+    env = {
+        **tools_variables(site),
+        **{name: f"{{{{workflow.parameters.{parameter}}}}}" for name, parameter in asked.items()},
+        cluster.GIT_URL_VARIABLE: site.git_url,
+        cluster.GIT_BRANCHES_VARIABLE: "\n".join(site.branches),
+        **registry_variables(site),
+    }
+    return hera.Container(
+        name=cluster.PLAN,
+        service_account_name=site.account("plan"),
+        retry_strategy=_retries(Retries(), policy="OnError"),
+        outputs=[
+            hera.Parameter(name=name, value_from=m.ValueFrom(path=f"{cluster.OUTPUTS}/{name}"))
+            for name in (cluster.RUNS, cluster.IMAGE, cluster.DELIVERS)
+        ],
+        env_from=credentials(site, ("remote", "git-read")),
+        resources=small("100m", "256Mi", "1Gi"),
+        **_tools_pod(site, env, "plan"),
+    )
+
+
+def build_deliver(site: Site) -> Any:  # noqa: ANN401
+    """Makes the result known: experiment, image, MLflow. Each step is safe to repeat, so every failure is worth another attempt."""
+    from hera import workflows as hera
+
+    env = {
+        **tools_variables(site),
+        cluster.GIT_URL_VARIABLE: site.git_url,
+        **registry_variables(site),
+        **mlflow_variables(site),
+    }
+    return hera.Container(
+        name=cluster.DELIVER,
+        service_account_name=site.account("deliver"),
+        retry_strategy=_retries(Retries(), policy="Always"),
+        env_from=credentials(site, ("remote", "git-write", *(("mlflow",) if site.mlflow else ()))),
+        resources=small("100m", "512Mi", "2Gi"),
+        **_tools_pod(site, env, "deliver"),
+    )
+
+
+def _tools_pod(site: Site, env: dict[str, str], step: str) -> dict[str, Any]:
+    volumes, places = [empty_dir(PRIVATE)], {PRIVATE: cluster.PRIVATE}
+    if site.registry:
+        volumes.append(_registry_volume(site))
+        places[REGISTRY] = cluster.REGISTRY_AUTH.rpartition("/")[0]
+    return {
+        "image": site.tools_image,
+        "command": TOOLS_COMMAND,
+        "args": ["step", step],
+        "env": variables(env),
+        "volumes": volumes,
+        "volume_mounts": [*shared_mounts(), *mounts(**places)],
+        "security_context": restricted(),
+    }
+
+
+def _registry_volume(site: Site) -> Any:  # noqa: ANN401
+    from hera.workflows import models as m
+
+    item = m.KeyToPath(key=".dockerconfigjson", path=cluster.REGISTRY_AUTH.rpartition("/")[2])
+    secret = m.SecretVolumeSource(secret_name=site.secret("registry"), items=[item], optional=True)
+    return m.Volume(name=REGISTRY, secret=secret)
+
+
+def build_stage(site: Site, name: str, pod: Pod, *, is_data: bool) -> Any:  # noqa: ANN401
+    """The pod of stages of one shape; which stage is its parameter. With ``is_data`` Canon itself brings a dataset there."""
+    from hera import workflows as hera
+    from hera.workflows import models as m
+
+    retries = Retries(limit=pod.retries) if isinstance(pod.retries, int) else pod.retries or Retries()
+    volumes = [empty_dir(PRIVATE), *(_volume(number, volume) for number, volume in enumerate(pod.volumes or (), 1))]
+    if pod.shared_memory:
+        volumes.append(empty_dir(SHARED_MEMORY, pod.shared_memory, "Memory"))
+    return hera.ContainerSet(
+        name=name,
+        inputs=[hera.Parameter(name=cluster.TASK), hera.Parameter(name=cluster.IMAGE)],
+        labels={cluster.TASK_LABEL: TASK_PARAMETER},
+        service_account_name=site.account("stage"),
+        retry_strategy=_retries(retries, policy="Always", expression=RETRY) if retries.limit else None,
+        active_deadline_seconds=seconds_from_duration(pod.timeout) if pod.timeout else None,
+        node_selector=dict(pod.node_selector) if pod.node_selector else None,
+        tolerations=[m.Toleration(**_snake(each.model_dump(exclude_none=True))) for each in pod.tolerations or ()] or None,
+        priority_class_name=pod.priority_class,
+        init_containers=[_code()],
+        volumes=volumes,
+        volume_mounts=shared_mounts(),
+        containers=[_pull(site), _main(site, pod, is_data=is_data), _push(site)],
+    )  # fmt: skip
+
+
+def _snake(toleration: dict[str, Any]) -> dict[str, Any]:
+    return {"toleration_seconds" if key == "tolerationSeconds" else key: value for key, value in toleration.items()}
+
+
+def _code() -> Any:  # noqa: ANN401
+    from hera import workflows as hera
+
+    return hera.UserContainer(
+        name=cluster.CODE_CONTAINER,
+        image=IMAGE_PARAMETER,
+        command=["/bin/sh", "-c"],
+        args=[COPY],
+        env=variables(quiet_variables()),
+        resources=small("50m", "64Mi", "256Mi"),
+        volume_mounts=shared_mounts(),
+        security_context=restricted(),
+    )
+
+
+def _beside(site: Site, name: str, depends: list[str] | None = None) -> Any:  # noqa: ANN401
+    from hera import workflows as hera
+
+    env = {
+        **tools_variables(site),
+        cluster.TASK_VARIABLE: TASK_PARAMETER,
+        cluster.IMAGE_VARIABLE: IMAGE_PARAMETER,
+        **({cluster.REGISTRY_VARIABLE: site.registry} if site.registry else {}),
+    }
+    return hera.ContainerNode(
+        name=name,
+        image=site.tools_image,
+        command=TOOLS_COMMAND,
+        args=["step", name, TASK_PARAMETER],
+        dependencies=depends,
+        env=variables(env),
+        env_from=credentials(site, ("remote",)),
+        resources=small("50m", "128Mi", "1Gi"),
+        volume_mounts=mounts(**{PRIVATE: cluster.PRIVATE}),
+        security_context=restricted(),
+    )
+
+
+def _pull(site: Site) -> Any:  # noqa: ANN401
+    return _beside(site, cluster.PULL)
+
+
+def _push(site: Site) -> Any:  # noqa: ANN401
+    return _beside(site, cluster.PUSH, [cluster.PULL])
+
+
+def _main(site: Site, pod: Pod, *, is_data: bool) -> Any:  # noqa: ANN401
+    from hera import workflows as hera
+
+    env = {**quiet_variables(), **mlflow_variables(site)}
+    whats = ("mlflow",) if site.mlflow else ()
+    if is_data:
+        env = {**quiet_variables(), **({"AWS_ENDPOINT_URL": site.endpoint} if site.endpoint else {})}
+        whats = ("data",)
+    return hera.ContainerNode(
+        name=cluster.MAIN,
+        image=site.tools_image if is_data else IMAGE_PARAMETER,
+        command=["/bin/sh", cluster.SCRIPT],
+        dependencies=[cluster.PULL],
+        env=variables(env, pod),
+        env_from=credentials(site, whats, pod.env_from or ()) or None,
+        resources=resources(pod),
+        volume_mounts=_own_mounts(pod) or None,
+        security_context=restricted(),
+    )
+
+
+def _own_mounts(pod: Pod) -> list[Any]:
+    from hera.workflows import models as m
+
+    found = [
+        m.VolumeMount(name=f"volume-{number}", mount_path=volume.mount, read_only=volume.read_only or None)
+        for number, volume in enumerate(pod.volumes or (), 1)
+    ]
+    return found + (mounts(**{SHARED_MEMORY: "/dev/shm"}) if pod.shared_memory else [])  # noqa: S108  where programs look for it
+
+
+def _volume(number: int, volume: Volume) -> Any:  # noqa: ANN401
+    from hera.workflows import models as m
+
+    name = f"volume-{number}"
+    if volume.claim:
+        claim = m.PersistentVolumeClaimVolumeSource(claim_name=volume.claim, read_only=volume.read_only or None)
+        return m.Volume(name=name, persistent_volume_claim=claim)
+    if volume.secret:
+        return m.Volume(name=name, secret=m.SecretVolumeSource(secret_name=volume.secret))
+    if volume.config_map:
+        return m.Volume(name=name, config_map=m.ConfigMapVolumeSource(name=volume.config_map))
+    return empty_dir(name, volume.empty_dir)
+
+
+def _retries(retries: Retries, *, policy: str, expression: str | None = None) -> Any:  # noqa: ANN401
+    """``backoff.max`` is `cap`: Argo's `maxDuration` would end all attempts so long after the first one began."""
+    from hera.workflows import models as m
+
+    wait = retries.backoff
+    return m.RetryStrategy(
+        limit=str(retries.limit),
+        retry_policy=policy,
+        expression=expression,
+        backoff=m.Backoff(duration=wait.duration, factor=str(wait.factor), cap=wait.max),
+    )

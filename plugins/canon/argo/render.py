@@ -1,0 +1,87 @@
+"""From a pipeline's tasks to the files of `argo/<name>/`: Workflows and what starts them, and the platform below them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from canon.argo.checks import check_workflow, schedule_problems
+from canon.argo.dag import build_dags, fill_in_hash
+from canon.argo.handbook import format_handbook
+from canon.argo.manifests import format_manifests
+from canon.argo.platform import build_platform
+from canon.argo.site import Site
+from canon.argo.triggers import build_push, build_schedule
+from canon.argo.workflow import Frame, build_frame, build_workflow_template
+from canon.model.dag import dag_hash
+from canon.model.delivery import Triggers
+from canon.model.errors import Problem, ProblemsError
+from canon.model.project import Pipeline
+from canon.model.tasks import Task
+from canon.output.files import RenderedFile
+
+FOLDER = "argo"
+
+
+Manifests: TypeAlias = dict[str, dict[str, Any]]
+"""Names of files in `workflow/` and the manifests in them."""
+
+
+def build_manifests(frame: Frame) -> Manifests:
+    """What Hera builds for a site: the WorkflowTemplate, without its DAG templates, and what starts it."""
+    # A profile's name holds no dot: these names are nobody else's.
+    site, triggers = frame.site, frame.triggers
+    found = {f"{site.profile}.yaml": build_workflow_template(frame)}
+    if triggers.schedule and triggers.schedule.profile == site.profile:
+        found[f"{site.profile}.schedule.yaml"] = build_schedule(site, triggers.schedule)
+    patterns = _pushes(triggers, site)
+    if patterns:
+        found[f"{site.profile}.push.yaml"] = build_push(site, patterns)
+    return found
+
+
+def render_argo(
+    pipeline: Pipeline,
+    sites: Sequence[Site],
+    tasks: Sequence[Task],
+    build: Callable[[Frame], Manifests] = build_manifests,
+) -> tuple[RenderedFile, ...]:
+    """All files of a pipeline that runs in these places; ``tasks``: parents first; ``build``: where Hera's part comes from.
+
+    Raises ProblemsError for what neither Hera nor an API server would find.
+    """
+    folder = f"{FOLDER}/{pipeline.name}"
+    problems: list[Problem] = [*schedule_problems(pipeline)]
+    files: list[RenderedFile] = []
+    dag = dag_hash(tasks)
+    for site in sites:
+        frame, shapes = build_frame(site, pipeline.declaration, tasks)
+        manifests = build(frame)
+        template = manifests[f"{site.profile}.yaml"]["spec"]
+        fill_in_hash(template["templates"], dag)
+        template["templates"] = [*build_dags(tasks, shapes), *template["templates"]]
+        for name, manifest in manifests.items():
+            path = f"{folder}/workflow/{name}"
+            try:
+                check_workflow(manifest, path, pipeline.file)
+            except ProblemsError as error:
+                problems += error.problems
+            files.append(RenderedFile(path=path, text=format_manifests(pipeline.file, manifest)))
+    if problems:
+        raise ProblemsError(pipeline.placed(problems))
+    return (*files, *_render_platform(pipeline, folder, sites))
+
+
+def _pushes(triggers: Triggers, site: Site) -> list[str]:
+    return [pattern for pattern, profile in (triggers.push or {}).items() if profile == site.profile]
+
+
+def _render_platform(pipeline: Pipeline, folder: str, sites: Sequence[Site]) -> list[RenderedFile]:
+    pushed = [site for site in sites if _pushes(pipeline.declaration.triggers, site)]
+    files: list[RenderedFile] = []
+    for namespace, site in {site.namespace: site for site in reversed(sites)}.items():
+        events = [each.name for each in pushed if each.namespace == namespace]
+        text = format_manifests(pipeline.file, *build_platform(site, events=events))
+        files.append(RenderedFile(path=f"{folder}/platform/{namespace}.yaml", text=text))
+    text = format_handbook(pipeline.file, sites, pushed)
+    return [*files, RenderedFile(path=f"{folder}/platform/README.md", text=text)]

@@ -1,0 +1,46 @@
+"""What Hera built, kept below `.dvc/tmp`: importing Hera takes as long as rendering everything else."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import canon.argo
+from canon.argo.render import Manifests, build_manifests
+from canon.argo.workflow import Frame
+from canon.model import cluster
+from canon.model.errors import CanonError
+from canon.output.files import write_bytes
+
+FOLDER = ".dvc/tmp/canon/manifests"
+MOST = 64
+"""Files that are kept, the newest."""
+
+
+def kept_manifests(root: Path, frame: Frame) -> Manifests:
+    """The manifests of a frame: those that the same code and the same Hera built before, or new ones, which are kept then."""
+    folder = root / FOLDER
+    place = folder / f"{_key(frame)}.json"
+    with contextlib.suppress(OSError, ValueError):
+        found: Manifests = json.loads(place.read_bytes())
+        return found
+    manifests = build_manifests(frame)
+    if (root / ".dvc").is_dir():
+        with contextlib.suppress(OSError, CanonError):  # a folder that is only read: then it takes longer the next time
+            write_bytes(place, json.dumps(manifests).encode())
+            files = sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime)
+            for file in files[:-MOST]:
+                file.unlink()
+    return manifests
+
+
+def _key(frame: Frame) -> str:
+    """Names the frame, and the code that builds it: a change there must show at once."""
+    sources = [*Path(canon.argo.__path__[0]).glob("*.py"), Path(str(cluster.__file__))]
+    digest = hashlib.sha256(f"{version('hera-workflows')}\n{frame.key}\n".encode())
+    for file in sorted(sources):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

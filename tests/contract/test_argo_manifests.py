@@ -1,0 +1,104 @@
+"""What is rendered for a cluster, held against the schemas of those who read it: Argo's full CRDs, Kubernetes' own kinds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.clustered import COMMON, HEAD, make_clustered, rendered, tree
+from tests.conftest import ROOT
+
+GOLDEN = [ROOT / "tests/golden" / case / "rendered" for case in ("cluster", "workflow")]
+KUBERNETES = "1.34"
+SERVICES = """
+[tool.canon.profiles.cluster]
+remote = "store"
+namespace = "ml"
+mlflow = "http://mlflow.mlops:5000"
+registry = "registry.example.com/ml"
+"""
+
+
+@pytest.fixture(scope="module")
+def check_manifests() -> Path:
+    """The strict checker of Argo's manifests, which lies beside the checkout, or where CANON_SHARED says."""
+    shared = Path(os.environ.get("CANON_SHARED", ROOT.parent / "shared"))
+    file = shared / "check-manifests.py"
+    if not file.is_file():
+        pytest.skip(f"there is no {file}: Argo's schemas lie beside the checkout, or where CANON_SHARED says")
+    return file
+
+
+def write(root: Path, files: dict[str, str]) -> Path:
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    return root / "argo"
+
+
+def checked(checker: Path, folder: Path) -> str:
+    done = subprocess.run((sys.executable, checker, folder), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.parent.name)
+def test_the_golden_files_pass_argos_schemas(check_manifests: Path, folder: Path) -> None:
+    manifests = [*folder.glob("argo/*/workflow/*.yaml")]
+    assert checked(check_manifests, folder / "argo") == f"{len(manifests)} manifests checked, 0 findings"
+
+
+@pytest.mark.parametrize(("stages", "most"), [(1, 16), (200, 60), (201, 61), (1000, 300)])
+def test_any_number_of_stages_passes_and_stays_small(check_manifests: Path, tmp_path: Path, stages: int, most: int) -> None:  # fmt: skip
+    """``most``: KiB."""
+    files = rendered(make_clustered(tmp_path, HEAD + tree(stages), settings=COMMON + SERVICES))
+    text = files["argo/toy/workflow/cluster.yaml"]
+    assert len(text.encode()) <= most << 10
+    assert checked(check_manifests, write(tmp_path, files)) == "1 manifests checked, 0 findings"
+
+
+@pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.parent.name)
+def test_the_platform_passes_kubernetes_schemas(folder: Path) -> None:
+    kinds = set()
+    for file in folder.glob("argo/*/platform/*.yaml"):
+        for manifest in yaml.safe_load_all(file.read_text()):
+            kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+            kinds.add(manifest["kind"])
+    assert kinds == {"ServiceAccount", "Role", "RoleBinding", "Secret", "NetworkPolicy"}
+
+
+@pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.parent.name)
+def test_the_pods_pass_kubernetes_schemas(folder: Path) -> None:
+    """A template's own part of a pod, as Argo puts it together."""
+    seen = 0
+    for file in folder.glob("argo/*/workflow/*.yaml"):
+        spec = yaml.safe_load(file.read_text())["spec"]
+        for template in spec.get("templates", ()):
+            containers = [{"name": "main", **template["container"]}] if "container" in template else []
+            for node in template.get("containerSet", {}).get("containers", ()):
+                own = {key: value for key, value in node.items() if key != "dependencies"}
+                own["volumeMounts"] = [*template["containerSet"]["volumeMounts"], *own.get("volumeMounts", ())]
+                containers.append(own)
+            if not containers:
+                continue
+            pod = {
+                "containers": containers,
+                "volumes": [*spec["volumes"], *template["volumes"]],
+                "securityContext": spec["securityContext"],
+                **{key: template[key] for key in ("initContainers", "tolerations", "nodeSelector", "affinity", "priorityClassName") if key in template},
+            }  # fmt: skip
+            kubernetes_validate.validate({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": pod}, KUBERNETES, strict=True)  # fmt: skip
+            mounted = {
+                mount["name"]
+                for container in (*containers, *pod.get("initContainers", ()))
+                for mount in container["volumeMounts"]
+            }
+            assert mounted == {volume["name"] for volume in pod["volumes"]}
+            seen += 1
+    assert seen >= 3
