@@ -1,0 +1,58 @@
+"""What a generated Workflow and the tools in its pods agree on: paths, variables and parameters, under one protocol number.
+
+A pod of a stage has the init container `code` and the containers `pull`, `main` and `push`. All mount the workspace; `pull` and `push` alone
+mount the private folder, which holds credentials' use, keys and the cache.
+"""
+
+from __future__ import annotations
+
+PROTOCOL = 1
+"""Counted up when a template and a tools image of different versions could no longer work together: the tools refuse another one."""
+
+WORK = "/canon/work"
+"""The workspace, an emptyDir."""
+CODE = f"{WORK}/src"
+"""The source tree, copied there from the base image: the working folder of the stages' commands."""
+RUN = f"{WORK}/run"
+"""Where `pull` and `push` talk to `main`: its script `main.sh`, `<task>.exit`, `<task>.saved`."""
+SCRIPT = f"{RUN}/main.sh"
+PRIVATE = "/canon/private"
+OUTPUTS = f"{PRIVATE}/outputs"
+"""Output parameters, one file each."""
+
+CODE_CONTAINER, PULL, MAIN, PUSH = "code", "pull", "main", "push"
+"""Containers of a stage's pod. `main` is the user's: its exit code is the node's."""
+
+PLAN, DELIVER = "plan", "deliver"
+"""Tasks beside the stages'."""
+REVISION, SET, FRESH = "revision", "set", "fresh"
+"""Parameters of a workflow: a commit, params as base64 of JSON, and whether results of other workflows count."""
+TASK, IMAGE, RUNS, DELIVERS = "task", "image", "run", "deliver"
+"""Parameters within a workflow. `run`: JSON, name of a task → whether it runs; `deliver`: true or false."""
+
+PROTOCOL_VARIABLE = "CANON_PROTOCOL"
+PIPELINE_VARIABLE = "CANON_PIPELINE"
+PROFILE_VARIABLE = "CANON_PROFILE"
+WORKFLOW_VARIABLE = "CANON_WORKFLOW"
+"""The workflow's uid."""
+TASK_VARIABLE = "CANON_TASK"
+IMAGE_VARIABLE = "CANON_IMAGE"
+"""The base image that the stages run in, by digest."""
+REVISION_VARIABLE = "CANON_REVISION"
+SET_VARIABLE = "CANON_SET"
+FRESH_VARIABLE = "CANON_FRESH"
+DAG_VARIABLE = "CANON_DAG"
+"""sha256 of the stages' graph that the template was rendered from: `plan` refuses a revision of another one."""
+GIT_URL_VARIABLE = "CANON_GIT_URL"
+GIT_BRANCHES_VARIABLE = "CANON_GIT_BRANCHES"
+"""Patterns of branches, one a line, of which a revision may be."""
+REMOTE_URL_VARIABLE = "CANON_REMOTE_URL"
+REMOTE_ENDPOINT_VARIABLE = "CANON_REMOTE_ENDPOINT"
+REGISTRY_VARIABLE = "CANON_REGISTRY"
+
+SECRETS = ("remote", "data", "registry", "git-read", "git-write", "mlflow")
+
+
+def secret_name(pipeline: str, profile: str, what: str) -> str:
+    """The Secret of a pipeline and profile that holds the credentials of one of `SECRETS`."""
+    return f"canon-{pipeline}-{profile}-{what}"
