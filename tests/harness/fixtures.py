@@ -1,4 +1,4 @@
-"""A harness of a test's own, over one engine and one set of images for all."""
+"""Fixtures: a harness of a test's own, over one engine and one set of images for all. `tests/conftest.py` has them for every test."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import Base
 from tests.harness.engines import choose_engine
 from tests.harness.harness import Harness
 from tests.harness.images import Images
 from tests.harness.launch import Engine
+
+if TYPE_CHECKING:
+    from tests.conftest import Base
 
 MakeHarness = Callable[..., Harness]
 """Keywords are those of Harness."""
