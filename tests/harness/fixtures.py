@@ -45,7 +45,8 @@ def make_harness(pods: tuple[Engine, Images]) -> Iterator[MakeHarness]:
             # Not in pytest's own folder: only root may enter that.
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="canon-", ignore_cleanup_errors=True)))
             folder.chmod(0o755)
-            return stack.enter_context(Harness(*pods, folder, **{"notice": 0.3, "grace": 2.0, **settings}))
+            ours = {"engine": pods[0], "images": pods[1], "folder": folder, "notice": 0.3, "grace": 2.0}
+            return stack.enter_context(Harness(**{**ours, **settings}))
 
         yield make
 

@@ -45,7 +45,7 @@ def container(
     return {**found, "volumeMounts": [*mounts]} if mounts else found
 
 
-def single(script: str, *, mounts: Iterable[Mapping[str, Any]] = (), image: str = TOOLS, **more: Any) -> Manifest:
+def single(script: str, image: str = TOOLS, *, mounts: Iterable[Mapping[str, Any]] = (), **more: Any) -> Manifest:
     """The container of a template that has one alone."""
     found = container("main", script, image, mounts=mounts, **more)
     del found["name"]

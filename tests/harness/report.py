@@ -54,7 +54,8 @@ class Report:
 
     def log(self, path: str, container: str = "main") -> str:
         """What a container of a pod has printed, on stdout and stderr; nothing if it did not run."""
-        file = self.folder / "logs" / f"{self.name}.{path}.{container}.log"
+        name = f"{self.name}.{path}" if path else self.name
+        file = self.folder / "logs" / f"{name}.{container}.log"
         return file.read_text(errors="replace") if file.exists() else ""
 
     def __str__(self) -> str:
