@@ -58,6 +58,9 @@ class Chroot:
         process.failed = bool(failure)
         return process
 
+    def close(self) -> None:
+        """Nothing is left: what was mounted went with its process."""
+
 
 class ChrootProcess:
     """A command in a container; its group gets the signals. ``failed``: it was never started."""

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.harness.chroot import Chroot
 from tests.harness.images import Image
 from tests.harness.launch import Engine, Launch
+from tests.harness.podman import PodmanEngine
 
-ENGINES: dict[str, Callable[[Path], Engine]] = {"chroot": Chroot}
+ENGINES: dict[str, Callable[[Path], Engine]] = {
+    "chroot": Chroot,
+    "podman": lambda folder: PodmanEngine(folder, "overlay"),
+    "podman, without overlays": lambda folder: PodmanEngine(folder, "vfs"),
+}
 
 
 def choose_engine(folder: Path, image: Image) -> tuple[Engine | None, str]:
@@ -27,10 +33,11 @@ def choose_engine(folder: Path, image: Image) -> tuple[Engine | None, str]:
                 image, ("sh", "-c", "exit 0"), image.env, "/", 10001, 10001, (), (), True, False, "trial", log
             )
             code = engine.start(launch).wait()
-        except OSError as error:
+        except (AssertionError, OSError, subprocess.SubprocessError) as error:
             failures.append(f"{name}: {error}")
         else:
             if code == 0:
                 return engine, ""
+            engine.close()
             failures.append(f"{name} gave {code}: {log.read_text()}")
     return None, "\n".join(failures)

@@ -34,6 +34,7 @@ def pods(busybox_base: Base) -> Iterator[tuple[Engine, Images]]:
         if engine is None:
             pytest.skip(f"no pod can be run here\n{why}")
         yield engine, images
+        engine.close()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.harness.errors import InvalidSpecError, NodeError
+from tests.harness.expressions import format_value
 from tests.harness.images import Images
 from tests.harness.launch import Engine
 from tests.harness.mutexes import Mutexes
@@ -217,6 +218,6 @@ class Submitted:
         for name, each in given.items():
             if each.get("value") is None:
                 raise InvalidSpecError(f"spec.arguments.{name}.value or spec.arguments.{name}.valueFrom is required")
-            values[name] = early.text(str(each["value"]))
+            values[name] = early.text(format_value(each["value"]))
         arguments = {"parameters": [{"name": name, "value": value} for name, value in values.items()]}
         return {**spec, "arguments": arguments}, Scope({"workflow": {**own, "parameters": values}})

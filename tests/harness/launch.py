@@ -56,3 +56,6 @@ class Engine(Protocol):
 
     def start(self, launch: Launch) -> Process:
         """Start a container; return when its command runs, or could not be started (exit code 64, the reason in its log)."""
+
+    def close(self) -> None:
+        """Remove what the engine has made for itself."""

@@ -80,9 +80,9 @@ def test_the_command_is_taken_word_by_word(harness: Harness) -> None:
 
 
 def test_another_user_without_rights_on_a_root_that_is_read_only(harness: Harness) -> None:
-    script = "id -u; id -g; id -G; grep -E 'CapEff|NoNewPrivs' /proc/self/status | tr -d '\\t'; touch /x 2>&1; cat /proc/mounts | grep -c ' /dev'; ls -a / | grep -c git; pwd"
+    script = "id -u; id -g; id -G; grep -E 'CapEff|NoNewPrivs' /proc/self/status | tr -d '\\t'; touch /x 2>&1; ls -a / | grep -c git; pwd"
     assert said(harness, one_pod(script)) == [
-        "10001", "10001", "10001", "CapEff:0000000000000000", "NoNewPrivs:1", "touch: /x: Read-only file system", "8", "0", "/",
+        "10001", "10001", "10001", "CapEff:0000000000000000", "NoNewPrivs:1", "touch: /x: Read-only file system", "0", "/",
     ]  # fmt: skip
 
 

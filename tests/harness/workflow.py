@@ -15,6 +15,7 @@ import yaml
 
 from tests.harness.dag import run_dag
 from tests.harness.errors import HarnessError, NodeError
+from tests.harness.expressions import format_value
 from tests.harness.graph import FAILED
 from tests.harness.outcome import Outcome
 from tests.harness.pod import Pod, World
@@ -66,7 +67,7 @@ class Workflow:
         return phase, message
 
     def _arguments(self) -> dict[str, str]:
-        return {each["name"]: str(each["value"]) for each in parameters(self.spec.get("arguments"))}
+        return {each["name"]: format_value(each["value"]) for each in parameters(self.spec.get("arguments"))}
 
     def begin(self, name: str, kind: str, template: str, phase: str = "Running", message: str = "") -> Node:
         """A new node; one that does not run has its phase at once."""
