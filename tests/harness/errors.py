@@ -23,5 +23,9 @@ class InvalidSpecError(HarnessError):
     """The controller fails the workflow when it looks at it first; in a report it is the workflow's message."""
 
 
+class NotFoundError(HarnessError):
+    """A workflow names a template that nobody applied."""
+
+
 class NodeError(HarnessError):
     """A node ends in phase Error with this message, and starts no pod."""

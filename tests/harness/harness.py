@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from tests.harness.errors import InvalidSpecError, NodeError
+from tests.harness.admission import Rules
+from tests.harness.errors import InvalidSpecError, NodeError, NotFoundError
 from tests.harness.expressions import format_value
 from tests.harness.images import Images
 from tests.harness.launch import Engine
@@ -35,7 +36,7 @@ SUFFIX = itertools.count(1)
 
 
 class Harness:
-    """A namespace. ``secrets``, ``config_maps``: name → key → value; ``notice``, ``grace``, ``by_name``: see World; ``speed``: the part of a backoff that is
+    """A namespace. ``secrets``, ``config_maps``: name → key → value; ``notice``, ``grace``, ``by_name``, ``rules``: see World; ``speed``: the part of a backoff that is
     waited for. The hook ``on_container`` may be set at any time.
     """
 
@@ -52,6 +53,7 @@ class Harness:
         grace: float = 30.0,
         by_name: bool = False,
         speed: float = 0.0,
+        rules: Rules | None = None,
     ) -> None:
         self.images = images
         self.on_container: Hook = lambda _phase, _container: None
@@ -60,7 +62,7 @@ class Harness:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         self._world = World(
             engine, images, folder, self._memory, Objects(namespace, secrets or {}, config_maps or {}),
-            self._tell, notice, grace, by_name,
+            self._tell, notice, grace, by_name, rules or Rules(),
         )  # fmt: skip
         self._speed = speed
         self._templates: dict[str, Mapping[str, Any]] = {}
@@ -169,8 +171,8 @@ class Submitted:
             self._run_locked(spec, scope)
         except (InvalidSpecError, NodeError) as error:
             self.phase, self.message = "Failed", f"invalid spec: {error}"
-        except LookupError as error:
-            self.phase, self.message = "Error", str(error.args[0])
+        except NotFoundError as error:
+            self.phase, self.message = "Error", str(error)
         except BaseException as error:  # noqa: BLE001  raised by `wait`
             self.phase, self._failure = "Error", error
 
@@ -197,7 +199,7 @@ class Submitted:
         """The template's spec with the workflow's arguments, and the names that all its templates know."""
         ref = self._manifest["spec"]["workflowTemplateRef"]["name"]
         if ref not in self._templates:
-            raise LookupError(f'workflowtemplates.argoproj.io "{ref}" not found')
+            raise NotFoundError(f'workflowtemplates.argoproj.io "{ref}" not found')
         spec = self._templates[ref]["spec"]
         metadata = self._manifest["metadata"]
         own = {

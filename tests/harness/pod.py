@@ -6,10 +6,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.harness.admission import Rules
 from tests.harness.images import Images
 from tests.harness.launch import EMISSARY_FAILED, Engine, Launch, Process
 from tests.harness.outcome import DEADLINE, DELETED, Outcome, judge, read_outputs
@@ -36,6 +37,7 @@ class World:
     notice: float = 1.0
     grace: float = 30.0
     by_name: bool = False
+    rules: Rules = field(default_factory=Rules)
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,12 @@ class Pod:
             self._running[name] = process
             if self._ending is not None:
                 process.kill(self._ending)
-        self.world.on_container("started", handle)
+        try:
+            self.world.on_container("started", handle)
+        except BaseException:
+            process.kill(signal.SIGKILL)
+            process.wait()
+            raise
         code = process.wait()
         with self._changed:
             del self._running[name]
@@ -244,11 +251,11 @@ class Pod:
         codes = {**inits, **self._codes}
         if self._why == DELETED:
             return Outcome("Error", DELETED, code, codes=codes)
-        if self._why and self._why != DEADLINE:
+        if self._why:  # TERM has reached the executor, too: it saves no outputs
             return Outcome("Failed", self._why, code, codes=codes)
         shared = self.template.get("containerSet", self.template.get("container")).get("volumeMounts") or ()
         outputs, unread = (
             read_outputs(self.template, self.volumes.mounts("spec", shared)) if code is not None else ({}, "")
         )
         phase, message = judge(inits, self._codes, sorted(names) if self.world.by_name else names, unread)
-        return Outcome("Failed" if self._why else phase, self._why or message, code, outputs, codes)
+        return Outcome(phase, message, code, outputs, codes)

@@ -17,7 +17,7 @@ from tests.harness.fixtures import MakeHarness
 from tests.harness.harness import Harness
 from tests.harness.images import Images
 from tests.harness.launch import Engine
-from tests.harness.manifests import TOOLS, Manifest, one_pod, single, workflow, workflow_template
+from tests.harness.manifests import RESTRICTED, TOOLS, Manifest, one_pod, single, workflow, workflow_template
 from tests.images import read_blob
 from tests.registry import Registry
 from tests.registry_state import Manifest as StoredManifest
@@ -87,7 +87,7 @@ def test_another_user_without_rights_on_a_root_that_is_read_only(harness: Harnes
 
 
 def test_nobody_writes_to_an_image(harness: Harness) -> None:
-    writable = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": False}
+    writable = {**RESTRICTED, "readOnlyRootFilesystem": False}
     script = "ls /tmp; touch /tmp/written && ls /tmp"
     manifest = workflow_template({"name": "main", "container": single(script, securityContext=writable)})
     assert said(harness, manifest) == ["written"]

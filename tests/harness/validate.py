@@ -81,6 +81,9 @@ def _check_containers(where: str, template: Mapping[str, Any]) -> None:
     names = [each.get("name", "") for each in (*template.get("initContainers", ()), *containers)]
     for name in names:
         _check_name(f"{where} container", name, CONTAINER)
+    for each in (*template.get("initContainers", ()), *containers, template.get("container", {"image": ""})):
+        if "image" not in each:
+            raise RefusedError(f"{where} container {each.get('name', 'main')}: image: Required value")
     if len(set(names)) < len(names):
         raise RefusedError(f"{where}: names of containers are not unique: {names}")
     if "containerSet" in template:

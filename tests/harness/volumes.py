@@ -78,7 +78,9 @@ class Volumes:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(as_bytes(found[item["key"]]))
             target.chmod(int(item.get("mode", mode)) | (0o440 if self._group is not None else 0))
-            if self._group is not None and os.geteuid() == 0:
+            if os.geteuid() != 0:
+                target.chmod(0o444)  # no owner of another namespace can be given
+            elif self._group is not None:
                 os.chown(target, 0, self._group)
             first = PurePosixPath(item["path"]).parts[0]
             link = place / first

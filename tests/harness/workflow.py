@@ -11,10 +11,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
+from tests.harness.admission import check_pod
 from tests.harness.dag import run_dag
-from tests.harness.errors import HarnessError, NodeError
+from tests.harness.errors import NodeError
 from tests.harness.expressions import format_value
 from tests.harness.graph import FAILED
 from tests.harness.outcome import Outcome
@@ -23,8 +22,6 @@ from tests.harness.report import Node
 from tests.harness.resolve import Scope, bound_inputs, parameters
 from tests.harness.retry import backoff, decide
 
-EXECUTORS = ("init", "wait", "supervisor")
-"""Containers of the executor, which are not there here."""
 STOP, TERMINATE = "Stop", "Terminate"
 NUMBERS = itertools.count(1)
 
@@ -36,7 +33,7 @@ class Workflow:
         self.world, self.name, self.scope = world, name, scope
         self.spec = {
             **spec,
-            **{key: scope.tree(spec.get(key)) for key in ("volumes", "securityContext", "podSpecPatch")},
+            **{key: scope.tree(spec.get(key)) for key in ("volumes", "securityContext", "podSpecPatch", "podMetadata")},
         }
         self.templates: Mapping[str, Mapping[str, Any]] = {each["name"]: each for each in spec["templates"]}
         self.nodes: list[Node] = []
@@ -124,8 +121,7 @@ class Workflow:
         name = f"{self.name}-{template['name']}-{next(NUMBERS)}"
         inner = scope.with_values(pod={"name": name}, node={"name": node.name})
         resolved = inner.tree({key: value for key, value in template.items() if key not in ("inputs", "retryStrategy")})
-        check_patch(self.spec.get("podSpecPatch"))
-        check_patch(resolved.get("podSpecPatch"))
+        check_pod(self.world.rules, name, resolved, self.spec)
         with self._slots.taken(lambda: self._is_ended(on_exit=on_exit)):
             if self._is_ended(on_exit=on_exit):
                 last = Outcome("Failed", f"workflow shutdown with strategy:  {self.shutdown}")
@@ -194,21 +190,3 @@ class Slots:
         finally:
             if got and self._slots is not None:
                 self._slots.release()
-
-
-def check_patch(patch: str | None) -> None:
-    """Raise NodeError for a podSpecPatch that is no YAML, HarnessError for one of more than the executor's containers and its token."""
-    if not patch:
-        return
-    try:
-        found = yaml.safe_load(patch)
-    except yaml.YAMLError as error:
-        raise NodeError(f"Error applying PodSpecPatch: {error}") from None
-    if not isinstance(found, dict):
-        raise NodeError(f"Error applying PodSpecPatch: invalid JSON: {patch[:80]}")
-    for key, items in found.items():
-        names = [each.get("name") for each in items] if key in ("initContainers", "containers", "volumes") else [key]
-        if any(name not in (*EXECUTORS, "exec-sa-token") for name in names):
-            raise HarnessError(
-                f"podSpecPatch of {key} {names}: the harness knows those of {', '.join(EXECUTORS)}; another name would add a container"
-            )
