@@ -113,9 +113,7 @@ def _executors(rules: Rules, template: Mapping[str, Any], spec: Mapping[str, Any
     missing = []
     for patch in (spec.get("podSpecPatch"), template.get("podSpecPatch")):
         for key, items in load_patch(patch).items():
-            for each in items:
-                if each.get("name") == TOKEN:
-                    continue
+            for each in items if key in {"initContainers", "containers"} else ():
                 if each.get("name") in there.get(key, ()):
                     found[each["name"]].update(each)
                 else:
@@ -137,7 +135,7 @@ def load_patch(patch: str | None) -> Mapping[str, list[Mapping[str, Any]]]:
         raise NodeError(f"Error applying PodSpecPatch: invalid JSON: {patch[:80]}")
     for key, items in found.items():
         volumes = key == "volumes" and all(each.get("name") == TOKEN for each in items)
-        if key not in {"initContainers", "containers"} and not volumes:
+        if key not in {"initContainers", "containers", "imagePullSecrets"} and not volumes:
             raise HarnessError(f"podSpecPatch: {key} is not implemented by the harness")
     return found
 

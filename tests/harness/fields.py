@@ -20,6 +20,7 @@ VOLUMES = [
         "name": ANY,
         "emptyDir": {"medium": ANY, "sizeLimit": ANY},
         "secret": {"secretName": ANY, "optional": ANY, "items": ITEMS, "defaultMode": ANY},
+        "persistentVolumeClaim": {"claimName": ANY, "readOnly": ANY},
         "configMap": {"name": ANY, "optional": ANY, "items": ITEMS, "defaultMode": ANY},
     }
 ]

@@ -36,7 +36,7 @@ SUFFIX = itertools.count(1)
 
 
 class Harness:
-    """A namespace. ``secrets``, ``config_maps``: name → key → value; ``notice``, ``grace``, ``by_name``, ``rules``: see World; ``speed``: the part of a backoff that is
+    """A namespace. ``secrets``, ``config_maps``: name → key → value; ``claims``: name of a PersistentVolumeClaim → folder; ``notice``, ``grace``, ``by_name``, ``rules``: see World; ``speed``: the part of a backoff that is
     waited for. The hook ``on_container`` may be set at any time.
     """
 
@@ -49,6 +49,7 @@ class Harness:
         namespace: str = "default",
         secrets: Content | None = None,
         config_maps: Content | None = None,
+        claims: Mapping[str, Path] | None = None,
         notice: float = 1.0,
         grace: float = 30.0,
         by_name: bool = False,
@@ -61,7 +62,7 @@ class Harness:
         self._memory.chmod(0o755)
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         self._world = World(
-            engine, images, folder, self._memory, Objects(namespace, secrets or {}, config_maps or {}),
+            engine, images, folder, self._memory, Objects(namespace, secrets or {}, config_maps or {}, claims or {}),
             self._tell, notice, grace, by_name, rules or Rules(),
         )  # fmt: skip
         self._speed = speed

@@ -46,6 +46,12 @@ def backoff(strategy: Mapping[str, Any], attempts: int) -> float:
     return min(waited, _seconds(settings["cap"])) if settings.get("cap") else waited
 
 
+def is_too_long(strategy: Mapping[str, Any], attempts: int, elapsed: float) -> bool:
+    """Whether the next wait would end after `maxDuration`; ``elapsed``: seconds from the first attempt's start to the last one's end."""
+    most = (strategy.get("backoff") or {}).get("maxDuration")
+    return bool(most) and elapsed + backoff(strategy, attempts) > _seconds(most)
+
+
 def _seconds(duration: Any) -> float:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|[smhd]?)", str(duration))
     if found is None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Base
+from tests.harness.errors import HangsError
 from tests.harness.fixtures import MakeHarness
 from tests.harness.harness import Harness
 from tests.harness.images import Images
@@ -160,6 +161,19 @@ def test_secrets_as_files(make_harness: MakeHarness) -> None:
         "440",
         "touch: all/x: Read-only file system",
     ]
+
+
+def test_a_claim(make_harness: MakeHarness, tmp_path: Path) -> None:
+    volume = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
+    mounts = [{"name": "data", "mountPath": "/data"}]
+    manifest = mounted("cat /data/x; touch /data/y", volume, mounts=mounts)
+    (tmp_path / "x").write_text("kept\n")
+    assert said(make_harness(claims={"data": tmp_path}), manifest) == ["kept"]
+    assert (tmp_path / "y").stat().st_uid == 10001
+    harness = make_harness()
+    harness.apply(manifest)
+    with pytest.raises(HangsError, match='persistentvolumeclaim "data" not found'):
+        harness.run(workflow())
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from tests.harness.graph import ordered, phase_of
 from tests.harness.manifests import RETRY
 from tests.harness.outcome import Outcome
 from tests.harness.resolve import Scope, SkippedError, UnresolvedError
-from tests.harness.retry import backoff, decide
+from tests.harness.retry import backoff, decide, is_too_long
 
 PLAN = '{"fit-gb": true, "prepare": {"run": false, "names": ["a", "b"]}}'
 VALUES = {
@@ -216,5 +216,8 @@ def test_backoff() -> None:
     strategy = {"backoff": {"duration": "10s", "factor": "2", "cap": "1m"}}
     assert [backoff(strategy, attempts) for attempts in (1, 2, 3, 4)] == [10, 20, 40, 60]
     assert backoff({}, 1) == 0
+    limited = {"backoff": {**strategy["backoff"], "maxDuration": "1m"}}
+    assert [is_too_long(limited, 3, elapsed) for elapsed in (19.0, 21.0)] == [False, True]
+    assert not is_too_long(strategy, 3, 1000.0)
     with pytest.raises(NodeError, match="soon"):
         backoff({"backoff": {"duration": "soon"}}, 1)

@@ -157,6 +157,14 @@ def test_what_is_run_again(harness: Harness, settings: dict[str, Any]) -> None:
     assert report.node("stage").waits == [30.0]
 
 
+def test_a_retry_that_would_be_too_late(harness: Harness) -> None:
+    strategy = {**RETRIED, "limit": 9, "backoff": {"duration": "10s", "factor": 2, "maxDuration": "1m"}}
+    harness.apply(stage(pull="exit 4", retryStrategy=strategy))
+    report = harness.run(workflow())
+    assert (report.pods, report.node("stage").waits) == (3, [10.0, 20.0])
+    assert report.node("stage").message == "Backoff would exceed max duration limit"
+
+
 def test_a_deadline(harness: Harness) -> None:
     node = run(harness, stage(main="sleep 60", activeDeadlineSeconds=1))
     assert (node.exit_code, node.message) == (143, "Pod was active on the node longer than the specified deadline")

@@ -25,6 +25,7 @@ class Objects:
     namespace: str = "default"
     secrets: Content = field(default_factory=dict)
     config_maps: Content = field(default_factory=dict)
+    claims: Mapping[str, Path] = field(default_factory=dict)
 
 
 class Volumes:
@@ -42,6 +43,9 @@ class Volumes:
     def add(self, volume: Mapping[str, Any]) -> None:
         """Make a volume. Raises HangsError for a Secret or ConfigMap that is not there."""
         name = volume["name"]
+        if "persistentVolumeClaim" in volume:
+            self._sources[name] = self._claimed(volume["persistentVolumeClaim"]["claimName"])
+            return
         in_memory = (volume.get("emptyDir") or {}).get("medium") == "Memory"
         place = (self._memory if in_memory else self._folder) / f"volume-{name}"
         self._sources[name] = place
@@ -50,6 +54,15 @@ class Volumes:
             self._fill(place, volume["secret"], "secret", volume["secret"]["secretName"], self._objects.secrets)
         elif "configMap" in volume:
             self._fill(place, volume["configMap"], "configmap", volume["configMap"]["name"], self._objects.config_maps)
+
+    def _claimed(self, name: str) -> Path:
+        if name not in self._objects.claims:
+            raise HangsError(f'Unschedulable: persistentvolumeclaim "{name}" not found')
+        place = self._objects.claims[name]
+        if self._group is not None and os.geteuid() == 0:
+            os.chown(place, -1, self._group)
+            place.chmod(place.stat().st_mode | 0o2070)
+        return place
 
     def _make(self, place: Path, mode: int) -> None:
         place.mkdir(parents=True)

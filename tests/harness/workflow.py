@@ -20,7 +20,7 @@ from tests.harness.outcome import Outcome
 from tests.harness.pod import Pod, World
 from tests.harness.report import Node
 from tests.harness.resolve import Scope, bound_inputs, parameters
-from tests.harness.retry import backoff, decide
+from tests.harness.retry import backoff, decide, is_too_long
 
 STOP, TERMINATE = "Stop", "Terminate"
 NUMBERS = itertools.count(1)
@@ -109,7 +109,12 @@ class Workflow:
                 node.phase, node.outputs, node.exit_code = last.phase, last.outputs, last.exit_code
                 return
             stopped = f"Stopped with strategy '{self.shutdown}'" if self._is_ended(on_exit=on_exit) else None
-            message = stopped or decide(strategy, attempt + 1, last, child.end - child.start)
+            # As if all that was not waited for had been.
+            elapsed = child.end - node.start + sum(node.waits) * (1 - self._speed)
+            too_long = (
+                "Backoff would exceed max duration limit" if is_too_long(strategy, attempt + 1, elapsed) else None
+            )
+            message = stopped or too_long or decide(strategy, attempt + 1, last, child.end - child.start)
             if message is not None:
                 node.phase, node.message = last.phase, message
                 return
