@@ -25,7 +25,7 @@ from tests.harness.mutexes import Mutexes
 from tests.harness.pod import Running, World
 from tests.harness.report import Report
 from tests.harness.resolve import Scope, parameters
-from tests.harness.validate import check_applied, check_spec
+from tests.harness.validate import check_applied, check_size, check_spec
 from tests.harness.volumes import Content, Objects
 from tests.harness.workflow import STOP, TERMINATE, Workflow
 
@@ -168,6 +168,7 @@ class Submitted:
     def _run(self) -> None:
         try:
             spec, scope = self._resolved()
+            check_size(spec)
             check_spec(spec, scope)
             self._run_locked(spec, scope)
         except (InvalidSpecError, NodeError) as error:

@@ -23,10 +23,10 @@ DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True)
 class Image:
-    """An image: where it is unpacked, where its layout is, and the settings of its config file."""
+    """An image: where it is unpacked, where its layout is (podman needs one), and the settings of its config file."""
 
     root: Path
-    layout: Path
+    layout: Path | None
     digest: str
     config: Mapping[str, Any]
 
@@ -36,9 +36,9 @@ class Image:
 
 
 class Images:
-    """The images of a session below one folder. ``given``: reference → layout and digest; may grow at any time."""
+    """The images of a session below one folder. ``given``: reference → layout and digest, or an image that is unpacked; may grow at any time."""
 
-    def __init__(self, folder: Path, given: Mapping[str, tuple[Path, str]] | None = None) -> None:
+    def __init__(self, folder: Path, given: Mapping[str, tuple[Path, str] | Image] | None = None) -> None:
         self._folder = folder
         self.given = dict(given or {})
         self._found: dict[str, Image] = {}
@@ -47,7 +47,10 @@ class Images:
     def find(self, reference: str) -> Image:
         """The image of a reference. Raises HangsError where a kubelet would try for ever to pull it."""
         with self._lock:
-            layout, digest = self.given.get(reference) or self._pulled(reference)
+            given = self.given.get(reference) or self._pulled(reference)
+            if isinstance(given, Image):
+                return given
+            layout, digest = given
             if digest not in self._found:
                 self._found[digest] = self._unpacked(layout, digest)
             return self._found[digest]
@@ -73,12 +76,19 @@ class Images:
         try:
             content = _fetch(f"http://{host}/v2/{repository}/manifests/{digest}")
             manifest = json.loads(content)
-            for each in (manifest["config"], *manifest["layers"]):
-                add_blob(layout, _fetch(f"http://{host}/v2/{repository}/blobs/{each['digest']}"), each["mediaType"])
+            blobs = [manifest["config"], *manifest["layers"]]
+            for each in blobs:
+                _store(layout, _fetch(f"http://{host}/v2/{repository}/blobs/{each['digest']}"), each["digest"])
+            _store(layout, content, digest)
         except (urllib.error.URLError, KeyError, ValueError) as error:
             raise HangsError(f"ImagePullBackOff: Back-off pulling image {reference!r}: {error}") from error
-        add_blob(layout, content, manifest.get("mediaType", MANIFEST))
         return layout, digest
+
+
+def _store(layout: Path, content: bytes, digest: str) -> None:
+    found = add_blob(layout, content, MANIFEST)["digest"]
+    if found != digest:
+        raise ValueError(f"{digest} has the bytes of {found}")
 
 
 def _fetch(url: str) -> bytes:

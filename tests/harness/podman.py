@@ -12,6 +12,7 @@ import uuid
 from pathlib import Path
 
 from tests.containers import LIFE, Podman
+from tests.harness.errors import HarnessError
 from tests.harness.launch import EMISSARY_FAILED, Launch
 
 TICK = 0.01
@@ -29,6 +30,10 @@ class PodmanEngine:
 
     def start(self, launch: Launch) -> PodmanProcess:
         """Start a container; return when its command runs, or could not be started."""
+        if launch.image.layout is None:
+            raise HarnessError(
+                "podman runs no image that is unpacked already: CANON_TEST_CONTAINERS=chroot does, as root"
+            )
         with self._lock:
             image = self._podman.image(launch.image.layout, launch.image.digest)
         pid = self._place / f"{uuid.uuid4().hex}.pid"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ from typing import Any
 import pytest
 
 from tests.conftest import Base
+from tests.harness.chroot import Chroot
 from tests.harness.errors import HangsError
 from tests.harness.fixtures import MakeHarness
 from tests.harness.harness import Harness
-from tests.harness.images import Images
+from tests.harness.images import Image, Images
 from tests.harness.launch import Engine
 from tests.harness.manifests import RESTRICTED, TOOLS, Manifest, one_pod, single, workflow, workflow_template
 from tests.images import read_blob
@@ -217,6 +219,31 @@ def test_an_image_of_a_registry_is_pulled_once(
         assert said(harness, manifest)[-1] == "/bin"
         assert registry.requests == []
     assert pods[1].find(TOOLS).root != images.find(f"{registry.host}/ml/co2@{busybox_base.digest}").root
+
+
+def test_an_image_that_is_unpacked(pods: tuple[Engine, Images], make_harness: MakeHarness, tmp_path: Path) -> None:
+    if pods[0].__class__ is not Chroot:
+        pytest.skip("podman runs images of layouts alone")
+    shutil.copytree(pods[1].find(TOOLS).root, tmp_path / "root", symlinks=True)
+    (tmp_path / "root/mine").write_text("mine\n")
+    image = Image(tmp_path / "root", None, "", {"Env": ["PATH=/bin"], "WorkingDir": "/bin"})
+    harness = make_harness(images=Images(tmp_path, {"mine": image}))
+    manifest = workflow_template({"name": "main", "container": single("cat /mine; pwd", "mine")})
+    assert said(harness, manifest) == ["mine", "/bin"]
+
+
+def test_an_image_of_other_bytes_is_not_run(make_harness: MakeHarness, busybox_base: Base, tmp_path: Path) -> None:
+    with Registry() as registry:
+        push(registry, "ml/co2", busybox_base)
+        registry.corrupt(busybox_base.digest)
+        harness = make_harness(images=Images(tmp_path))
+        harness.apply(
+            workflow_template(
+                {"name": "main", "container": single("true", f"{registry.host}/ml/co2@{busybox_base.digest}")}
+            )
+        )
+        with pytest.raises(HangsError, match="ImagePullBackOff"):
+            harness.run(workflow())
 
 
 def push(registry: Registry, name: str, image: Base) -> None:

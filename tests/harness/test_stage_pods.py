@@ -70,9 +70,19 @@ def test_containers_after_a_failed_one_do_not_run(harness: Harness) -> None:
     assert [name for phase, name in seen if phase == "started"] == ["code", "pull"]
 
 
-def test_by_name_the_first_container_that_failed_may_be_another(make_harness: MakeHarness) -> None:
-    node = run(make_harness(by_name=True), stage(pull="exit 4"))
-    assert node.message == "main: Error (exit code 64)"
+def test_a_kubelet_sorts_containers_by_name_and_the_first_that_failed_is_named(make_harness: MakeHarness) -> None:
+    manifest = stage(pull="exit 4", retryStrategy=RETRIED)
+    harness = make_harness(by_name=True)
+    harness.apply(manifest)
+    report = harness.run(workflow())
+    assert (report.pods, report.node("stage(0)").message) == (1, "main: Error (exit code 64)")
+    fetch, *others = manifest["spec"]["templates"][1]["containerSet"]["containers"]
+    fetch["name"] = "fetch"
+    for each in others:
+        each["dependencies"] = ["fetch"]
+    harness.apply(manifest)
+    report = harness.run(workflow())
+    assert (report.pods, report.node("stage(0)").message) == (2, "fetch: Error (exit code 4)")
 
 
 def test_a_command_that_is_not_there_is_the_executors_error(harness: Harness) -> None:

@@ -109,6 +109,36 @@ def test_arguments_and_annotations(harness: Harness) -> None:
     assert "failed to resolve {{workflow.annotations.canon.dev/revision}}" in failed.message
 
 
+@pytest.mark.parametrize(("size", "phase"), [(120_000, "Succeeded"), (140_000, "Error")])
+def test_a_large_argument_of_one_task(harness: Harness, size: int, phase: str) -> None:
+    fill = f"head -c {size} /dev/zero | tr '\\0' x > /work/entry"
+    make = {"name": "make", "container": single(fill, mounts=WORK), "outputs": ENTRY}
+    take = {"name": "take", "inputs": {"parameters": [{"name": "x"}]}, "container": single("true")}
+    tasks = [call("make", "make"), call("take", "take", "{{tasks.make.outputs.parameters.entry}}", depends="make")]
+    harness.apply(workflow_template({"name": "main", "dag": {"tasks": tasks}}, make, take))
+    report = harness.run(workflow())
+    assert len(report.node("make").outputs["entry"]) == size
+    assert report.node("take").phase == phase
+    assert ("configmaps is forbidden" in report.node("take").message) == (phase == "Error")
+
+
+def test_a_workflow_over_1_mib(harness: Harness) -> None:
+    harness.apply(one_pod("true", annotations={"x": "a" * 1024 * 1024}))
+    report = harness.run(workflow())
+    assert (report.phase, report.pods) == ("Failed", 0)
+    assert "longer than maximum allowed size" in report.message
+
+
+def test_a_workflow_that_runs_keeps_its_template(harness: Harness) -> None:
+    harness.apply(dag(call("a", "make"), call("b", "print", "old", depends="a")))
+    harness.on_container = lambda phase, each: (
+        harness.apply(one_pod("false")) if (phase, each.node) == ("started", "co2.a") else None
+    )
+    report = harness.run(workflow())
+    assert (report.phase, report.log("b")) == ("Succeeded", "old\n")
+    assert harness.run(workflow()).phase == "Failed"
+
+
 def stopped(harness: Harness, how: str, **spec: Any) -> Any:
     """Run a stage with a trap and an exit handler; end the workflow when the stage runs."""
     script = "trap 'echo trapped; exit 9' TERM; touch /work/runs; while true; do sleep 0.05; done"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ OBJECT = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 CONTAINER = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 MOST_TASKS = MOST_TEMPLATES = 200
 MOST_PARAMETERS = 500
+MOST_BYTES = 1024 * 1024
 KINDS = ("container", "containerSet", "dag")
 LATE = ("pod.name", "node.name", "retries")
 """Known within a pod alone."""
@@ -92,6 +94,13 @@ def _check_containers(where: str, template: Mapping[str, Any]) -> None:
             ordered(f"{where}.containerSet", tasks)
         except InvalidSpecError as error:
             raise RefusedError(str(error)) from None
+
+
+def check_size(spec: Mapping[str, Any]) -> None:
+    """Raise InvalidSpecError for a workflow of more than 1 MiB: its status is compressed, its spec never."""
+    size = len(json.dumps(spec, separators=(",", ":")))
+    if size > MOST_BYTES:
+        raise InvalidSpecError(f"workflow is longer than maximum allowed size. size={size}, maxSize={MOST_BYTES}")
 
 
 def check_spec(spec: Mapping[str, Any], scope: Scope) -> None:

@@ -126,7 +126,7 @@ class Workflow:
         name = f"{self.name}-{template['name']}-{next(NUMBERS)}"
         inner = scope.with_values(pod={"name": name}, node={"name": node.name})
         resolved = inner.tree({key: value for key, value in template.items() if key not in ("inputs", "retryStrategy")})
-        check_pod(self.world.rules, name, resolved, self.spec)
+        check_pod(self.world.rules, name, {**resolved, "inputs": inner.values["inputs"]}, self.spec)
         with self._slots.taken(lambda: self._is_ended(on_exit=on_exit)):
             if self._is_ended(on_exit=on_exit):
                 last = Outcome("Failed", f"workflow shutdown with strategy:  {self.shutdown}")
