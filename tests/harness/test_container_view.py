@@ -203,6 +203,30 @@ def test_servers_on_loopback_are_reached(harness: Harness, tmp_path: Path) -> No
         assert said(harness, one_pod(f"wget -q -O - http://localhost:{port}/x")) == ["served"]
 
 
+PYTHON = "import os, tempfile, urllib.request; print(os.path.expanduser('~'), urllib.request.urlopen(os.environ['ENDPOINT']).status); tempfile.mkstemp()"
+
+
+@pytest.mark.parametrize("mounts", [[], [{"name": "tmp", "mountPath": "/tmp"}]])  # noqa: S108  the container's
+def test_python_has_a_home_and_a_temporary_folder_where_the_manifest_gives_them(
+    harness: Harness, python_base: Base, s3_endpoint: str, mounts: list[Manifest]
+) -> None:
+    harness.images.given["python:1"] = (python_base.layout, python_base.digest)
+    variables = {"ENDPOINT": s3_endpoint, **({"HOME": "/tmp"} if mounts else {})}  # noqa: S108
+    container = single(
+        "", "python:1", mounts=mounts, env=[{"name": name, "value": value} for name, value in variables.items()]
+    )
+    harness.apply(
+        workflow_template(
+            {"name": "main", "container": {**container, "command": ["python3", "-I", "-c"], "args": [PYTHON]}}
+        )
+    )
+    report = harness.run(workflow())
+    assert report.phase == ("Succeeded" if mounts else "Failed")
+    home = "/tmp" if mounts else "/"  # noqa: S108
+    assert f"{home} 200\n" in report.log("")
+    assert ("No usable temporary directory found" in report.log("")) == (not mounts)
+
+
 def test_an_image_of_a_registry_is_pulled_once(
     pods: tuple[Engine, Images], make_harness: MakeHarness, busybox_base: Base, tmp_path: Path
 ) -> None:
