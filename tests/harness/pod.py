@@ -78,9 +78,8 @@ class Pod:
     ) -> None:
         self.world, self.node, self.template = world, node, template
         security = template.get("securityContext") or spec.get("securityContext") or {}
-        self.folder = world.folder / name
-        self.context = PodContext(name, workflow, world.objects, security, self.folder)
-        self.volumes = Volumes(self.folder, world.memory / name, world.objects, security.get("fsGroup"))
+        self.context = PodContext(name, workflow, world.objects, security)
+        self.volumes = Volumes(world.folder / name, world.memory / name, world.objects, security.get("fsGroup"))
         self._changed = threading.Condition()
         self._running: dict[str, Process] = {}
         self._codes: dict[str, int] = {}
@@ -213,6 +212,8 @@ class Pod:
     def end(self, how: signal.Signals, why: str) -> None:
         """End all containers, and let none start; ``why``: the node's message, if the controller has one of its own."""
         with self._changed:
+            if self._over:
+                return
             self._why = self._why or why
             if self._ending == signal.SIGKILL:
                 return
@@ -232,8 +233,9 @@ class Pod:
         ended: float | None = None
         while not self._over:
             now = time.monotonic()
-            if failed is None and any(self._codes.values()):
-                failed = now
+            with self._changed:
+                if failed is None and any(self._codes.values()):
+                    failed = now
             if self._ending is None and seconds is not None and now - began > float(seconds):
                 self.end(signal.SIGTERM, DEADLINE)
             elif self._ending is None and failed is not None and now - failed > self.world.notice:

@@ -26,7 +26,6 @@ class PodContext:
     workflow: str
     objects: Objects
     security: Mapping[str, Any]
-    folder: Path
 
 
 def build_launch(

@@ -63,6 +63,13 @@ def test_a_field_that_is_not_implemented(harness: Harness, field: str) -> None:
     assert str(raised.value).endswith(f": {field}")
 
 
+def test_a_dag_is_not_run_again(harness: Harness) -> None:
+    manifest = pipeline(RUN)
+    templates(manifest["spec"])["level-1"]["retryStrategy"] = {"limit": 1}
+    with pytest.raises(UnknownFieldError, match="retryStrategy"):
+        harness.apply(manifest)
+
+
 def test_a_kind_that_is_not_run(harness: Harness) -> None:
     with pytest.raises(UnknownFieldError, match="kind 'CronWorkflow'"):
         harness.apply({**pipeline(RUN), "kind": "CronWorkflow"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from typing import Any
 
 import pytest
@@ -212,6 +213,29 @@ def test_any_container_can_be_killed_at_a_moment(harness: Harness, name: str, ho
     node = run(harness, stage(**{**scripts, name: f"touch /work/{name}-runs; sleep 60"}))
     assert node.phase == ("Error" if name == "code" else "Failed")
     assert node.codes[name] == 128 + how
+
+
+def test_stop_reaches_all_containers(harness: Harness) -> None:
+    harness.apply(
+        stage(
+            main="trap 'exit 9' TERM; touch /work/runs; while true; do sleep 0.05; done", outputs={"parameters": OUTPUT}
+        )
+    )
+    started = threading.Semaphore(0)
+
+    def tell(phase: str, each: Running) -> None:
+        if phase == "started" and each.name in {"main", "push"}:
+            each.wait_for_file("work", "runs")
+            started.release()
+
+    harness.on_container = tell
+    submitted = harness.submit(workflow())
+    assert started.acquire(timeout=30)
+    assert started.acquire(timeout=30)
+    submitted.stop()
+    node = submitted.wait().node("stage")
+    assert (node.phase, node.exit_code, node.outputs) == ("Failed", 9, {})
+    assert node.codes == {"code": 0, "pull": 0, "main": 9, "push": 143}
 
 
 def test_a_pod_that_is_deleted(harness: Harness) -> None:

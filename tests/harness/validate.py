@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tests.harness.errors import InvalidSpecError, RefusedError
+from tests.harness.errors import InvalidSpecError, RefusedError, UnknownFieldError
 from tests.harness.fields import check_fields
 from tests.harness.graph import ancestors, ordered, parents_of
 from tests.harness.resolve import Scope, UnresolvedError, parameters, plain_names
@@ -39,6 +39,8 @@ def check_applied(manifest: Mapping[str, Any]) -> None:
             raise RefusedError(f"{where}: template must have exactly one template type, this one has {kinds}")
         if "dag" in template and "activeDeadlineSeconds" in template:
             raise RefusedError(f"{where}: activeDeadlineSeconds cannot be used with dag")
+        if "dag" in template and "retryStrategy" in template:
+            raise UnknownFieldError(f"{where}.retryStrategy: the harness does not run a whole DAG again")
         _check_tasks(where, template.get("dag", {}).get("tasks", []))
         inputs = parameters(template.get("inputs"))
         _check_count(f"{where}.inputs.parameters", inputs, MOST_PARAMETERS)

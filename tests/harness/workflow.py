@@ -8,7 +8,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tests.harness.admission import check_pod
@@ -108,7 +108,7 @@ class Workflow:
             if last.phase == "Succeeded":
                 node.phase, node.outputs, node.exit_code = last.phase, last.outputs, last.exit_code
                 return
-            stopped = f"Stopped with strategy '{self.shutdown}'" if self._is_ended(on_exit=on_exit) else None
+            stopped = f"Stopped with strategy '{self.shutdown}'" if self.is_ended(on_exit=on_exit) else None
             # As if all that was not waited for had been.
             elapsed = child.end - node.start + sum(node.waits) * (1 - self._speed)
             too_long = (
@@ -127,8 +127,8 @@ class Workflow:
         inner = scope.with_values(pod={"name": name}, node={"name": node.name})
         resolved = inner.tree({key: value for key, value in template.items() if key not in ("inputs", "retryStrategy")})
         check_pod(self.world.rules, name, {**resolved, "inputs": inner.values["inputs"]}, self.spec)
-        with self._slots.taken(lambda: self._is_ended(on_exit=on_exit)):
-            if self._is_ended(on_exit=on_exit):
+        with self._slots.taken(lambda: self.is_ended(on_exit=on_exit)):
+            if self.is_ended(on_exit=on_exit):
                 last = Outcome("Failed", f"workflow shutdown with strategy:  {self.shutdown}")
             else:
                 last = self._started(node, name, resolved, on_exit=on_exit)
@@ -141,7 +141,7 @@ class Workflow:
         with self._changed:
             self._running[pod] = on_exit
             self.pods += 1
-            if self._is_ended(on_exit=on_exit):
+            if self.is_ended(on_exit=on_exit):
                 self._end_pod(pod)
         try:
             outcome = pod.run()
@@ -155,9 +155,9 @@ class Workflow:
     def end(self, how: str) -> None:
         """Stop: TERM to all pods but the exit handler's, which runs. Terminate: KILL to all, and no exit handler."""
         with self._changed:
-            self.shutdown = how
+            self.shutdown = TERMINATE if self.shutdown == TERMINATE else how
             for pod, on_exit in self._running.items():
-                if self._is_ended(on_exit=on_exit):
+                if self.is_ended(on_exit=on_exit):
                     self._end_pod(pod)
             self._changed.notify_all()
 
@@ -166,12 +166,9 @@ class Workflow:
         self.failure = self.failure or error
         self.end(TERMINATE)
 
-    def _is_ended(self, *, on_exit: bool) -> bool:
-        return self.shutdown == TERMINATE or (self.shutdown == STOP and not on_exit)
-
     def is_ended(self, *, on_exit: bool) -> bool:
         """Whether nothing more may start."""
-        return self._is_ended(on_exit=on_exit)
+        return self.shutdown == TERMINATE or (self.shutdown == STOP and not on_exit)
 
     def _end_pod(self, pod: Pod) -> None:
         how = signal.SIGKILL if self.shutdown == TERMINATE else signal.SIGTERM
@@ -185,7 +182,7 @@ class Slots:
         self._slots = threading.Semaphore(most) if most else None
 
     @contextlib.contextmanager
-    def taken(self, is_ended: Any) -> Iterator[None]:
+    def taken(self, is_ended: Callable[[], bool]) -> Iterator[None]:
         """One of them, or none when all has ended."""
         got = False
         while self._slots is not None and not got and not is_ended():
