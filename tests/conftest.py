@@ -25,6 +25,10 @@ from filelock import FileLock
 
 from tests import preloaded
 from tests.containers import Containers, choose_engine
+from tests.harness.fixtures import harness, make_harness, pods
+
+__all__ = ["harness", "make_harness", "pods"]
+"""Fixtures of other files."""
 
 # A deadline is a measurement of the machine.
 hypothesis.settings.register_profile("canon", deadline=None)

@@ -201,12 +201,12 @@ class Podman:
             "CONTAINERS_CONF": str(folder / "containers.conf"),
             "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
         }
-        self._podman = ["podman", f"--tmpdir={folder}/tmp"]  # noqa: S108  no file of a known name
+        self.prefix = ["podman", f"--tmpdir={folder}/tmp"]  # noqa: S108  no file of a known name
 
     def call(self, *arguments: str) -> str:
         """Run podman; return what it prints."""
         done = subprocess.run(
-            (*self._podman, *arguments), env=self.env, cwd=self._folder, capture_output=True, text=True, check=False, timeout=SECONDS
+            (*self.prefix, *arguments), env=self.env, cwd=self._folder, capture_output=True, text=True, check=False, timeout=SECONDS
         )  # fmt: skip
         assert done.returncode == 0, f"podman {shlex.join(arguments)} gave {done.returncode}\n{done.stderr}"
         return done.stdout
@@ -228,7 +228,7 @@ class Podman:
     def command(self, layout: Path, digest: str, argv: tuple[str, ...], wish: Wish) -> Command:
         name = f"canon-{uuid.uuid4().hex[:12]}"
         command = [
-            *self._podman, "run", "--rm", f"--name={name}", "--network=host", f"--user={wish.uid}", "--cap-drop=all",
+            *self.prefix, "run", "--rm", f"--name={name}", "--network=host", f"--user={wish.uid}", "--cap-drop=all",
             "--security-opt=no-new-privileges", "--http-proxy=false", f"--timeout={LIFE}", "--log-driver=none", "--pull=never",
             f"--read-only={str(wish.read_only).lower()}", "--read-only-tmpfs=false",
             *(f"--tmpfs={each}:mode=1777" for each in wish.tmpfs), *(f"--env={key}={value}" for key, value in wish.env.items()),
