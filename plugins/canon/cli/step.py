@@ -7,11 +7,21 @@ from typing import Annotated
 import typer
 
 from canon.cli.console import say
+from canon.model.cluster import PLAN
 
 step_app = typer.Typer(
     help="What the pods of a generated Workflow run beside the stages' own commands.", no_args_is_help=True
 )
 TaskArgument = Annotated[str, typer.Argument(help="The task of the Workflow, as its template names it.")]
+
+
+@step_app.command()
+def plan() -> None:
+    """Fetch the code, make sure of the image that the stages run in, and find out what has to run."""
+    from canon.steps.places import load_pod
+    from canon.steps.planner import plan_workflow
+
+    plan_workflow(load_pod(PLAN), say)
 
 
 @step_app.command()

@@ -65,12 +65,12 @@ def plan_pipeline(
     """Plan a pipeline of the project as it lies there, which has the profile. Raises CanonError, ProblemsError."""
     objects = remote.objects()
     graph = pipeline_graph(project, pipeline)
-    lookup = Lookup(objects, belief, len(graph.stages), _recorded(project))
+    lookup = Lookup(objects, belief, len(graph.stages), recorded_entries(project))
     stages = plan_graph(project.root, graph, objects, lookup)
     return Plan(pipeline.name, profile, commit, graph, stages, build_tasks(pipeline.declaration, graph))
 
 
-def _recorded(project: Project) -> Iterator[Mapping[str, Any]]:
+def recorded_entries(project: Project) -> Iterator[Mapping[str, Any]]:
     """What the dvc.lock files at hand say of their stages; a broken one says nothing."""
     for pipeline in project.pipelines:
         with contextlib.suppress(CanonError):
