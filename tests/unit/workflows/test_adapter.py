@@ -168,8 +168,11 @@ def test_what_hera_built_is_kept_and_used_again(tmp_path: Path, monkeypatch: pyt
         assert "{name: more, template: stage" in more
         assert dag_in(more) != dag_in(first["argo/toy/workflow/cluster.yaml"])
     make_clustered(root)
-    file.write_text("{")
-    assert rendered(root) == first, "a damaged one is made anew"
+    whole = file.read_bytes()
+    for damaged in (b"", b"[]", whole[:-1], whole.replace(b"OnError", b"Always"), b"\xff\n" + whole):
+        file.write_bytes(damaged)
+        assert rendered(root) == first, "a damaged one is made anew"
+        assert file.read_bytes() == whole
 
 
 def test_another_setting_is_never_answered_with_what_is_kept(tmp_path: Path) -> None:
