@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 from canon.argo.cron import cron_finding
 from canon.argo.expressions import RETRIED, Scope, expression_findings, jsonpath_keys, tag_findings
@@ -42,6 +43,13 @@ def schedule_problems(pipeline: Pipeline) -> Iterator[Problem]:
     """Yield what is wrong with the declared schedule: the controller logs it, and never starts a run."""
     schedule = pipeline.declaration.triggers.schedule
     finding = cron_finding(schedule.cron) if schedule else None
+    if schedule and schedule.timezone and not _is_zone(schedule.timezone):
+        yield Problem(
+            file=pipeline.file,
+            path="triggers.schedule.timezone",
+            message=f"there is no time zone `{schedule.timezone}`",
+            remedy="write one of the IANA database, for example Europe/Berlin, or leave it out for the controller's",
+        )
     if finding:
         yield Problem(
             file=pipeline.file,
@@ -49,6 +57,15 @@ def schedule_problems(pipeline: Pipeline) -> Iterator[Problem]:
             message=finding,
             remedy='write for example "0 3 * * 1": Mondays at three',
         )
+
+
+def _is_zone(name: str) -> bool:
+    """Tell whether a time zone exists; all do where the machine has no database of them."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        return not available_timezones()
+    return True
 
 
 def _findings(manifest: Mapping[str, Any]) -> Iterator[_Finding]:

@@ -93,7 +93,7 @@ def build_workflow_template(frame: Frame) -> dict[str, Any]:
         arguments=[
             hera.Parameter(name=cluster.REVISION, value="", description="a commit; empty: the head of the branch"),
             hera.Parameter(name=cluster.SET, value="", description="params as base64 of JSON"),
-            hera.Parameter(name=cluster.FRESH, value="false", enum=["false", "true"], description="true: run all stages anew"),
+            hera.Parameter(name=cluster.FRESH, value="false", description="true: run all stages anew"),
         ],
         service_account_name=site.account("stage"),
         automount_service_account_token=False,

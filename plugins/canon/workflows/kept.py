@@ -25,12 +25,15 @@ def kept_manifests(root: Path, frame: Frame) -> Manifests:
     folder = root / FOLDER
     place = folder / f"{_key(frame)}.json"
     with contextlib.suppress(OSError, ValueError):
-        found: Manifests = json.loads(place.read_bytes())
-        return found
+        digest, _, content = place.read_bytes().partition(b"\n")
+        if digest.decode() == hashlib.sha256(content).hexdigest():
+            found: Manifests = json.loads(content)
+            return found
     manifests = build_manifests(frame)
     if (root / ".dvc").is_dir():
         with contextlib.suppress(OSError, CanonError):  # a folder that is only read: then it takes longer the next time
-            write_bytes(place, json.dumps(manifests).encode())
+            content = json.dumps(manifests).encode()
+            write_bytes(place, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
             files = sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime)
             for file in files[:-MOST]:
                 file.unlink()

@@ -85,6 +85,7 @@ def test_settings_that_lack_something_are_said(tmp_path: Path, settings: str, sa
         (HEAD + STAGES + "triggers: {push: {main: local}}\n", "triggers.push.main: the profile `local` has no namespace: nothing can be started there\n    remedy: name one of: cluster"),
         (HEAD + STAGES + "triggers: {sync: local}\n", "triggers.sync: the profile `local` has no namespace"),
         (HEAD + STAGES + 'triggers: {schedule: {cron: "0 25 * * *", profile: cluster}}\n', "pipelines/toy.yaml:6: triggers.schedule.cron: `0 25 * * *`: hour `25` lies outside of 0 to 23"),
+        (HEAD + STAGES + 'triggers: {schedule: {cron: "0 2 * * *", profile: cluster, timezone: Europe/Berlim}}\n', "triggers.schedule.timezone: there is no time zone `Europe/Berlim`"),
         (HEAD + "stages: {a: {cmd: x, deps: [a], outs: [o], pod: {volumes: [{mount: /mnt}]}}}\n", "stages.a.pod.volumes[0]: has 0 sources\n    remedy: name exactly one"),
         (HEAD + "stages: {a: {cmd: x, deps: [a], outs: [o], pod: {volumes: [{mount: /mnt, claim: a, secret: b}]}}}\n", "has 2 sources"),
         (HEAD + "stages: {a: {cmd: x, deps: [a], outs: [o], pod: {volumes: [{mount: /canon/private/x, claim: a}]}}}\n", "something else lies at /canon/private/x in the pod"),
@@ -167,8 +168,11 @@ def test_what_hera_built_is_kept_and_used_again(tmp_path: Path, monkeypatch: pyt
         assert "{name: more, template: stage" in more
         assert dag_in(more) != dag_in(first["argo/toy/workflow/cluster.yaml"])
     make_clustered(root)
-    file.write_text("{")
-    assert rendered(root) == first, "a damaged one is made anew"
+    whole = file.read_bytes()
+    for damaged in (b"", b"[]", whole[:-1], whole.replace(b"OnError", b"Always"), b"\xff\n" + whole):
+        file.write_bytes(damaged)
+        assert rendered(root) == first, "a damaged one is made anew"
+        assert file.read_bytes() == whole
 
 
 def test_another_setting_is_never_answered_with_what_is_kept(tmp_path: Path) -> None:
