@@ -20,15 +20,19 @@ if TYPE_CHECKING:
 REMOTE = "canon"
 
 
+def settle_dvc(private: Path) -> None:
+    """Let DVC keep its own state in the private folder: it would write to /var/tmp, which a read-only root does not let it do."""
+    os.environ["DVC_SITE_CACHE_DIR"] = str(private / "site")
+    os.environ["DVC_NO_ANALYTICS"] = "1"
+    os.environ.setdefault("LOGNAME", "canon")  # DVC asks for the name of its user, and a uid of a pod has none
+
+
 @contextlib.contextmanager
 def open_store(private: Path, remote: Remote) -> Iterator[Store]:
     """Open DVC with its root in the private folder. Raises CanonError."""
     root = private / "dvc"
     (root / ".dvc").mkdir(parents=True, exist_ok=True)
-    os.environ["DVC_SITE_CACHE_DIR"] = str(
-        private / "site"
-    )  # else DVC writes to /var/tmp, which a read-only root has not
-    os.environ["DVC_NO_ANALYTICS"] = "1"
+    settle_dvc(private)
     from dvc.config import Config
     from dvc.repo import Repo
 
