@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from canon.steps.documents import (
     Recorded,
     TaskRecord,
     WorkflowPlan,
+    remove_old,
     stage_document,
     write_plan,
     write_record,
@@ -102,6 +104,8 @@ def plan_workflow(pod: Pod, say: Say) -> None:
         cluster.IMAGE: image,
         cluster.DELIVERS: str(delivers).lower(),
     }
+    if removed := remove_old(objects, time.time()):
+        say(f"removed {removed} objects of workflows of more than 30 days ago")
     for name, text in outputs.items():
         write_bytes(pod.places.private / Path(cluster.OUTPUTS).name / name, text.encode())
 

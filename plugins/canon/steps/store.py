@@ -118,14 +118,18 @@ class Store:
 
     def _move(self, source: Any, target: Any, wanted: set[Any], *, verify: bool = False) -> set[str]:  # noqa: ANN401  DVC's own types
         """Move objects and the files of folders; return the md5 of those that are not there, or could not be moved."""
+        from canon.steps.progress import PodProgress
+
         lacking: set[str] = set()
 
         def look(status: Any) -> None:  # noqa: ANN401  DVC's own type
             lacking.update(str(info.value) for info in status.missing)
 
-        result = self._repo.cloud.transfer(
-            source, target, wanted, cache_odb=self._repo.cache.local, verify=verify, shallow=False, validate_status=look
-        )
+        with PodProgress() as progress:
+            result = self._repo.cloud.transfer(
+                source, target, wanted,
+                cache_odb=self._repo.cache.local, verify=verify, shallow=False, validate_status=look, callback=progress,
+            )  # fmt: skip
         return lacking | {str(info.value) for info in result.failed}
 
     def _local(self) -> Any:  # noqa: ANN401  DVC's own type
