@@ -25,10 +25,7 @@ def open_store(private: Path, remote: Remote) -> Iterator[Store]:
     """Open DVC with its root in the private folder. Raises CanonError."""
     root = private / "dvc"
     (root / ".dvc").mkdir(parents=True, exist_ok=True)
-    os.environ["DVC_SITE_CACHE_DIR"] = str(
-        private / "site"
-    )  # else DVC writes to /var/tmp, which a read-only root has not
-    os.environ["DVC_NO_ANALYTICS"] = "1"
+    keep_site_private(private)
     from dvc.config import Config
     from dvc.repo import Repo
 
@@ -46,6 +43,12 @@ def open_store(private: Path, remote: Remote) -> Iterator[Store]:
         }
     with Repo(str(root)) as repo:
         yield Store(repo, remote.url)
+
+
+def keep_site_private(private: Path) -> None:
+    """Let DVC keep what it knows of a machine in the private folder: else it writes to /var/tmp, which a read-only root has not."""
+    os.environ["DVC_SITE_CACHE_DIR"] = str(private / "site")
+    os.environ["DVC_NO_ANALYTICS"] = "1"
 
 
 class Store:

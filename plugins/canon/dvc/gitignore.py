@@ -1,0 +1,31 @@
+"""Lines of .gitignore that DVC writes for the outs that it keeps (scmrepo/git, ``Git.ignore``)."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from canon.git import ignored_paths
+from canon.output.files import load_text, write_text
+
+FILE = ".gitignore"
+
+
+def ignore_outs(root: Path, paths: Iterable[str]) -> tuple[str, ...]:
+    """Let Git ignore outs (paths from the root) that it does not ignore yet; return the files that were written."""
+    written: dict[str, None] = {}
+    wanted = tuple(dict.fromkeys(paths))
+    ignored = ignored_paths(root, wanted)
+    for path in wanted:
+        if path in ignored:
+            continue
+        folder, name = posixpath.split(path)
+        file = posixpath.join(folder, FILE)
+        text = load_text(root / file, file) or ""
+        begin = text if not text or text.endswith("\n") else f"{text}\n"
+        escaped = re.sub(r"([\[\]!*#?])", r"\\\1", name)
+        write_text(root / file, f"{begin}/{escaped}\n")
+        written[file] = None
+    return tuple(written)
