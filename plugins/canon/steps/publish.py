@@ -56,10 +56,11 @@ def _names(name: str) -> Iterator[str]:
 def _push(root: Path, url: str, ref: str) -> None:
     """Push without force: a server takes a ref that it has already only where it is this one."""
     try:
-        run_git(root, "-c", "core.hooksPath=/dev/null", "push", "--quiet", "--end-of-options", url, f"{ref}:{ref}")
+        run_git(root, "push", "--quiet", "--no-verify", "--end-of-options", url, f"{ref}:{ref}")
     except CanonError as error:
+        words = " ".join(str(error).split())
         raise CanonError(
-            f"the experiment cannot be pushed to {clean_url(url)} ({error}); look at the rights of the Secret `git-write`: it writes refs/exps/"
+            f"the experiment cannot be pushed to {clean_url(url)} ({words}); look at the rights of the Secret `git-write`: it writes refs/exps/"
         ) from None
 
 
