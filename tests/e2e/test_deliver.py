@@ -86,11 +86,20 @@ def project(s3: S3, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def workflow(project: Path, tmp_path: Path, s3: S3, team: Store) -> Delivered:
-    """A workflow whose stages have all run."""
-    found = Delivered(project, tmp_path / "pods", s3, "one", team)
-    found.run_all()
-    return found
+def workflow(project: Path, tmp_path: Path, s3: S3, team: Store, tmp_path_factory: pytest.TempPathFactory) -> Delivered:
+    """A workflow whose stages have all run: once for all tests, what they left in the remote is copied."""
+
+    def make(folder: Path) -> None:
+        Delivered(project, tmp_path / "pods", s3, "one", team).run_all()
+        for item in s3.client.list_objects_v2(Bucket=s3.bucket)["Contents"]:
+            (folder / item["Key"]).parent.mkdir(parents=True, exist_ok=True)
+            (folder / item["Key"]).write_bytes(s3.client.get_object(Bucket=s3.bucket, Key=item["Key"])["Body"].read())
+
+    left = once(tmp_path_factory, "delivered-objects", make)
+    for file in left.rglob("*"):
+        if file.is_file():
+            s3.put(file.relative_to(left).as_posix(), file.read_bytes())
+    return Delivered(project, tmp_path / "pods", s3, "one", team)
 
 
 def test_a_clone_takes_what_was_delivered_and_executes_nothing(workflow: Delivered, tmp_path: Path, run: Run) -> None:
@@ -184,7 +193,8 @@ def test_params_as_applied_are_in_the_experiment_alone(project: Path, tmp_path: 
     text = "fit: {rate: 0.25}\nnames: [a, b]\n"
     workflow = Delivered(project, tmp_path / "pods", s3, "one", team, applied={"params/p.yaml": text})
     workflow.run_all()
-    commit = workflow.experiments()[workflow.deliver()["experiment"]]
+    name = workflow.deliver()["experiment"]
+    commit = workflow.experiments()[name]
     assert git(workflow.code, "show", f"{commit}:params/p.yaml") == text.rstrip("\n")
     assert team.row("p").data.metrics["total"] == 3.0
     assert team.row("p").data.tags["canon.dirty"] == "false"

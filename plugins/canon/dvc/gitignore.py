@@ -14,8 +14,7 @@ FILE = ".gitignore"
 
 
 def ignore_outs(root: Path, paths: Iterable[str]) -> tuple[str, ...]:
-    """Let Git ignore outs (paths from the root) that it does not ignore yet; return the files that were written."""
-    written: dict[str, None] = {}
+    """Let Git ignore outs (paths from the root) that it does not ignore yet; return those files beside them that there are now."""
     wanted = tuple(dict.fromkeys(paths))
     ignored = ignored_paths(root, wanted)
     for path in wanted:
@@ -27,5 +26,5 @@ def ignore_outs(root: Path, paths: Iterable[str]) -> tuple[str, ...]:
         begin = text if not text or text.endswith("\n") else f"{text}\n"
         escaped = re.sub(r"([\[\]!*#?])", r"\\\1", name)
         write_text(root / file, f"{begin}/{escaped}\n")
-        written[file] = None
-    return tuple(written)
+    beside = dict.fromkeys(posixpath.join(posixpath.dirname(path), FILE) for path in wanted)
+    return tuple(file for file in beside if (root / file).is_file())
