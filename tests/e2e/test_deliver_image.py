@@ -22,9 +22,29 @@ from tests.tracking import Store
 pytestmark = pytest.mark.usefixtures("quick")
 SERVED = FILES | {
     "serve.py": "import http.server\nhttp.server.test(port=8080)\n",
-    "pipelines/p.yaml": FILES["pipelines/p.yaml"].replace("track: false\n", "")
-    + "artifacts: {net: {path: data/prepared/deep, type: model}}\n"
-    + "serving: {artifact: net, cmd: python3 serve.py, port: 8080}\n",
+    "compare.py": """\
+import pathlib
+rate = pathlib.Path("params/p.yaml").read_text().split("rate: ")[1].split("}")[0]
+pathlib.Path("model").mkdir(exist_ok=True)
+pathlib.Path("model/weights.txt").write_text(rate + pathlib.Path("data/prepared/deep/sum.txt").read_text())
+""",
+    "pipelines/p.yaml": """\
+name: p
+data:
+  raw: {path: data/raw.csv, from: {local: samples/raw.csv, cluster: samples/full.csv}}
+stages:
+  prepare:
+    cmd: python3 prepare.py
+    deps: [prepare.py, data/raw.csv]
+    outs: [data/prepared]
+  compare:
+    cmd: python3 compare.py
+    deps: [compare.py, data/prepared]
+    params: [{params/p.yaml: [fit]}]
+    outs: [model/weights.txt]
+artifacts: {net: {path: model/weights.txt, type: model}}
+serving: {artifact: net, cmd: python3 serve.py, port: 8080}
+""",
 }
 
 
