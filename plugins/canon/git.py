@@ -175,6 +175,16 @@ def is_ignored(root: Path, path: str) -> bool:
     return try_git(root, "check-ignore", "--no-index", "--", path) is not None
 
 
+def ignored_paths(root: Path, paths: Collection[str]) -> frozenset[str]:
+    """Those of ``paths`` that Git ignores."""
+    stdin = "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
+    try:
+        listing = run_git(root, "check-ignore", "--no-index", "-z", "--stdin", stdin=stdin)
+    except CanonError:  # as it ends where it ignores none
+        return frozenset()
+    return frozenset(path.decode("utf-8", "surrogateescape") for path in listing.split(b"\0") if path)
+
+
 def store_root(root: Path) -> Path:
     """Where a project's own files that are not in Git lie: the main checkout, also for a linked worktree of it."""
     common = try_git(root, "rev-parse", "--path-format=absolute", "--git-common-dir")

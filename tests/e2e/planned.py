@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.conftest import S3, git
@@ -68,9 +69,9 @@ stages:
 }
 
 
-def write_project(root: Path) -> None:
+def write_project(root: Path, files: Mapping[str, str] = FILES) -> None:
     """Write, pin, render and commit it."""
-    for path, text in FILES.items():
+    for path, text in files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
     git(root, "init", "-q", "-b", "main")

@@ -166,6 +166,18 @@ def test_a_pod_brings_its_own_deps_alone(project: Path, tmp_path: Path, s3: S3) 
     assert not (pod.places.code / "data/raw.csv").exists()
 
 
+def test_a_pod_brings_a_whole_folder(project: Path, tmp_path: Path, s3: S3) -> None:
+    file = project / "pipelines/p.yaml"
+    file.write_text(file.read_text().replace("data/prepared/deep, data/prepared/count.txt", "data/prepared"))
+    workflow = Workflow(project, tmp_path / "pods", s3, "one")
+    for task in ORDER[:2]:
+        workflow.run(task)
+    pod = workflow.pod("fit--40a")
+    workflow.pull(pod)
+    assert (pod.places.code / "data/prepared/deep/sum.txt").read_text() == "6"
+    assert (pod.places.code / "data/prepared/count.txt").read_text() == "3"
+
+
 def test_a_stage_that_fails_has_its_own_exit_code_and_saves_nothing(project: Path, tmp_path: Path, s3: S3) -> None:
     (project / "prepare.py").write_text("import sys; sys.exit(3)")
     workflow = Workflow(project, tmp_path / "pods", s3, "one")

@@ -89,6 +89,7 @@ def build_deliver(site: Site) -> Any:  # noqa: ANN401
     env = {
         **tools_variables(site),
         cluster.GIT_URL_VARIABLE: site.git_url,
+        cluster.GIT_BRANCHES_VARIABLE: "\n".join(site.branches),
         **registry_variables(site),
         **mlflow_variables(site),
     }

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from canon.cli.console import say
-from canon.model.cluster import PLAN
+from canon.model.cluster import DELIVER, PLAN
 
 step_app = typer.Typer(
     help="What the pods of a generated Workflow run beside the stages' own commands.", no_args_is_help=True
@@ -40,6 +40,15 @@ def push(task: TaskArgument) -> None:
     from canon.steps.push import push_task
 
     push_task(load_pod(task), say)
+
+
+@step_app.command()
+def deliver() -> None:
+    """Put the result together and make it known: an experiment in Git, the image that serves the model, its row in MLflow."""
+    from canon.steps.deliver import deliver_workflow
+    from canon.steps.places import load_pod
+
+    deliver_workflow(load_pod(DELIVER), say)
 
 
 def register(app: typer.Typer) -> None:

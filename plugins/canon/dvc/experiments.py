@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from canon.git import head_commit, run_git
-from canon.model.errors import CanonError
+from canon.model.errors import CanonError, ExperimentExistsError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -42,7 +42,7 @@ def save_experiment(
     """Write the checkout's tracked changes and ``generated`` (paths DVC and Canon wrote, tracked or not) as an experiment.
 
     ``result`` becomes the commit's trailer `Canon-Result`. Index, branches and files of the checkout stay as they are.
-    Raises CanonError without a commit to start from, for a bad name, and for another experiment of that name.
+    Raises CanonError without a commit to start from and for a bad name, ExperimentExistsError for another experiment of that name.
     """
     if not NAME.fullmatch(name) or name.endswith((".lock", ".")) or ".." in name:
         raise CanonError(f"{name!r} is no name of an experiment; use letters, digits, `.`, `_` and `-`")
@@ -56,7 +56,7 @@ def save_experiment(
         if run_git(root, "rev-parse", f"{old}^{{tree}}").decode().strip() == tree:
             return Experiment(name, ref, old, baseline, created=False)
         if not force:
-            raise CanonError(
+            raise ExperimentExistsError(
                 f"there is another experiment `{name}` on {baseline[:12]}; give another --name, or replace it with --force"
             )
     if dry_run:

@@ -7,6 +7,7 @@
     ├── DataMissingError        what DVC keeps by its hash is not on this machine
     ├── ImageMissingError       a layout or a registry has no manifest of that name
     ├── UnreadableLayerError    a layer of an image is compressed in a way that is not read here
+    ├── ExperimentExistsError   another experiment has the name
     ├── SourceChangedError      a source of data is not what was pinned
     ├── StoreUnavailableError   the tracking server does not answer, or refuses
     │   └── StoreRefusedError   it takes others, but not this one
@@ -54,6 +55,10 @@ class ImageMissingError(CanonError):
 
 class UnreadableLayerError(CanonError):
     """A layer is compressed in a way that is not read here; it can be copied."""
+
+
+class ExperimentExistsError(CanonError):
+    """Another experiment of that name is there, on the same commit."""
 
 
 class SourceChangedError(CanonError):

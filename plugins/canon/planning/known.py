@@ -85,7 +85,7 @@ class Known:
         """Find out now what of a stage's deps lies in the checkout; what stages make need not be known yet. Raises CanonError."""
         for path in stage.dep_paths:
             if self._is_around(path):
-                self._files_beside(path)
+                self.files_beside(path)
             elif not self._is_made(path):
                 self._of_checkout(path, stage)
 
@@ -109,6 +109,21 @@ class Known:
                 found |= {out: self._made[out].md5 for out in self._outs if out.startswith(f"{path}/")}
         return sorted(found.items())
 
+    def files_beside(self, path: str) -> list[tuple[str, str]]:
+        """The files of a folder in the checkout, by path in it and md5, without what stages make in it."""
+        known = self._beside.get(path)
+        if known is not None or self._root is None or self._rules is None:
+            return known or []
+        found: list[tuple[str, str]] = []
+        top = self._root / path
+        with self._lock:
+            for file in sorted(each for each in top.rglob("*") if each.is_file()) if top.is_dir() else ():
+                from_root = file.relative_to(self._root).as_posix()
+                if not self._is_made(from_root) and not self._rules.is_ignored(from_root):
+                    found.append((file.relative_to(top).as_posix(), hash_path(self._root, from_root, self._rules).md5))
+            self._beside[path] = found
+        return found
+
     def _is_made(self, path: str) -> bool:
         return any(str(each) in self._outs for each in (path, *PurePosixPath(path).parents))
 
@@ -124,7 +139,7 @@ class Known:
                 if folder in self._made:
                     return self._part(path, folder)
         if self._is_around(path):
-            return Hash(folder_md5([*self._files_beside(path), *self._members(path)]))
+            return Hash(folder_md5([*self.files_beside(path), *self._members(path)]))
         return self._of_checkout(path, stage)
 
     def _of_checkout(self, path: str, stage: Stage) -> Hash:
@@ -163,18 +178,3 @@ class Known:
                 continue
             for member, md5 in folder_members(self._objects, made.md5, out):
                 yield f"{below}/{member}", md5
-
-    def _files_beside(self, path: str) -> list[tuple[str, str]]:
-        """The files of a folder in the checkout, without what stages make in it."""
-        known = self._beside.get(path)
-        if known is not None or self._root is None or self._rules is None:
-            return known or []
-        found: list[tuple[str, str]] = []
-        top = self._root / path
-        with self._lock:
-            for file in sorted(each for each in top.rglob("*") if each.is_file()) if top.is_dir() else ():
-                from_root = file.relative_to(self._root).as_posix()
-                if not self._is_made(from_root) and not self._rules.is_ignored(from_root):
-                    found.append((file.relative_to(top).as_posix(), hash_path(self._root, from_root, self._rules).md5))
-            self._beside[path] = found
-        return found

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from canon.model.errors import CanonError
-from canon.model.paths import leaves_repository
 from canon.output.files import write_bytes
 from canon.planning.known import Known
 from canon.planning.lookup import Hit
@@ -14,7 +12,7 @@ from canon.steps.inputs import collect_inputs, write_inputs
 from canon.steps.places import Pod
 from canon.steps.script import NOTHING, format_script
 from canon.steps.store import open_store
-from canon.steps.work import Work, add_parents, bring, open_work
+from canon.steps.work import add_parents, apply_files, bring, open_work
 
 STATE = "state.json"
 """In the private folder: number of the first stage that runs, and the entries of those before it."""
@@ -23,7 +21,7 @@ STATE = "state.json"
 def pull_task(pod: Pod, say: Callable[[str], None]) -> None:
     """Do what `pull` does. Raises CanonError; the same again does no harm."""
     work = open_work(pod)
-    apply_files(work)
+    apply_files(work.plan, work.places.code)
     known = Known(work.places.code, work.outs, work.objects)
     add_parents(work, known)
     inputs = collect_inputs(work.places.code, work.stages, known)
@@ -50,12 +48,3 @@ def pull_task(pod: Pod, say: Callable[[str], None]) -> None:
     write_bytes(
         work.places.script, format_script(list(work.stages.values()), first, work.places, work.plan.tags).encode()
     )
-
-
-def apply_files(work: Work) -> None:
-    """Write params and pins as the plan applied them. Raises CanonError for a path outside of the code."""
-    for path, text in work.plan.applied.items():
-        place = work.places.code / path
-        if leaves_repository(path) or not place.parent.resolve().is_relative_to(work.places.code.resolve()):
-            raise CanonError(f"the plan wants to write {path!r}, outside of the code")
-        write_bytes(place, text.encode("utf-8", "surrogateescape"))

@@ -36,10 +36,8 @@ def open_store(private: Path, remote: Remote) -> Iterator[Store]:
     from dvc.config import Config
     from dvc.repo import Repo
 
-    settings: dict[str, Any] = {
-        "url": remote.url,
-        "verify": True,
-    }  # on S3 DVC believes an exchanged object of the same size otherwise
+    # On S3 DVC believes an exchanged object of the same size unless it is told to verify.
+    settings: dict[str, Any] = {"url": remote.url, "verify": True}
     if remote.options.get("endpoint"):
         settings["endpointurl"] = remote.options["endpoint"]
     with Config(str(root / ".dvc"), validate=False).edit("local", validate=False) as config:
@@ -63,11 +61,16 @@ class Store:
         wanted = {self._info(md5) for md5 in hashes}
         if not wanted:
             return
+        cache = self._repo.cache.local
+        folders = {info for info in wanted if info.isdir}
         with self._explained("fetch"):
-            lacking = self._move(
-                self._repo.cloud.get_remote_odb(command="pull"), self._repo.cache.local, wanted, verify=True
-            )
-            lacking |= self._not_here(wanted)  # what was damaged is thrown away, and not told of
+            remote = self._repo.cloud.get_remote_odb(command="pull")
+            # DVC looks for the files of folders in lists that must lie in the cache already.
+            lacking = self._move(remote, cache, folders, verify=True, shallow=True)
+            lacking |= {str(info.value) for info in folders if not cache.exists(info.value)}
+            if not lacking:
+                lacking = self._move(remote, cache, wanted, verify=True)
+                lacking |= self._not_here(wanted)  # what was damaged is thrown away, and not told of
         if lacking:
             raise CanonError(
                 f"the remote {self._url} does not have {listed(sorted(lacking))}, or has other bytes under that name; run `dvc push`"
@@ -116,8 +119,16 @@ class Store:
         if lacking:
             raise CanonError(f"the remote {self._url} did not take {len(lacking)} objects; the pod is tried again")
 
-    def _move(self, source: Any, target: Any, wanted: set[Any], *, verify: bool = False) -> set[str]:  # noqa: ANN401  DVC's own types
-        """Move objects and the files of folders; return the md5 of those that are not there, or could not be moved."""
+    def _move(
+        self,
+        source: Any,  # noqa: ANN401  DVC's own type
+        target: Any,  # noqa: ANN401  DVC's own type
+        wanted: set[Any],
+        *,
+        verify: bool = False,
+        shallow: bool = False,
+    ) -> set[str]:
+        """Move objects and, unless ``shallow``, the files of folders; return the md5 of those that are not there, or could not be moved."""
         from canon.steps.progress import PodProgress
 
         lacking: set[str] = set()
@@ -128,7 +139,7 @@ class Store:
         with PodProgress() as progress:
             result = self._repo.cloud.transfer(
                 source, target, wanted,
-                cache_odb=self._repo.cache.local, verify=verify, shallow=False, validate_status=look, callback=progress,
+                cache_odb=self._repo.cache.local, verify=verify, shallow=shallow, validate_status=look, callback=progress,
             )  # fmt: skip
         return lacking | {str(info.value) for info in result.failed}
 

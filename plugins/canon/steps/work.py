@@ -6,9 +6,12 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from canon.model.errors import CanonError
+from canon.model.paths import leaves_repository
 from canon.model.stage import Stage
+from canon.output.files import write_bytes
 from canon.planning.known import Known
 from canon.planning.lookup import Belief, Hit, Lookup
 from canon.remotes.objects import Objects
@@ -67,16 +70,33 @@ def open_work(pod: Pod) -> Work:
 def add_parents(work: Work, known: Known) -> None:
     """Take what the tasks before this one made, by the entries that they recorded. Raises CanonError where one is missing, or not what it is called."""
     for parent in work.task.parents:
-        record = load_record(work.objects, work.pod.workflow, parent)
-        for key in work.plan.tasks[parent].stages:
-            found = record.stages.get(key) if record is not None else None
-            hit = work.lookup.read(found.key, found.value) if found is not None else None
-            if hit is None:
-                raise CanonError(
-                    f"the remote {work.objects.name} has no entry of `{key}`, which this task reads from, or it is not what it is called:"
-                    " somebody removed or changed it; run the workflow anew"
-                )
+        for key, hit in recorded_hits(work.objects, work.lookup, work.plan, work.pod.workflow, parent).items():
             known.add(work.plan.stage(key), hit.entry)
+
+
+def recorded_hits(objects: Objects, lookup: Lookup, plan: WorkflowPlan, workflow: str, task: str) -> dict[str, Hit]:
+    """The entries that a task recorded, by the keys of its stages. Raises CanonError where one is missing, or not what it is called."""
+    record = load_record(objects, workflow, task)
+    hits: dict[str, Hit] = {}
+    for key in plan.tasks[task].stages:
+        found = record.stages.get(key) if record is not None else None
+        hit = lookup.read(found.key, found.value) if found is not None else None
+        if hit is None:
+            raise CanonError(
+                f"the remote {objects.name} has no entry of `{key}`, which this task reads from, or it is not what it is called:"
+                " somebody removed or changed it; run the workflow anew"
+            )
+        hits[key] = hit
+    return hits
+
+
+def apply_files(plan: WorkflowPlan, code: Path) -> None:
+    """Write params and pins as the plan applied them. Raises CanonError for a path outside of the code."""
+    for path, text in plan.applied.items():
+        place = code / path
+        if leaves_repository(path) or not place.parent.resolve().is_relative_to(code.resolve()):
+            raise CanonError(f"the plan wants to write {path!r}, outside of the code")
+        write_bytes(place, text.encode("utf-8", "surrogateescape"))
 
 
 def bring(work: Work, inputs: Inputs, key: str, store: Store) -> None:

@@ -1,0 +1,84 @@
+"""`canon step deliver`: the last task of a workflow. Its result is put together and made known: in the remote, in Git, as an image, in MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from canon.git import clean_url
+from canon.mlflow.log import log_record
+from canon.mlflow.record import Origin
+from canon.mlflow.store import tracking_uri
+from canon.model import cluster
+from canon.model.canonical import format_canonical
+from canon.model.project import load_project
+from canon.remotes.opening import remote_of_environment
+from canon.results.rows import record_of
+from canon.steps.documents import WorkflowPlan, load_plan
+from canon.steps.outcome import Outcome, build_outcome, load_hits
+from canon.steps.places import Pod
+from canon.steps.planner import delivered_path
+from canon.steps.publish import publish_experiment
+from canon.steps.revision import fetch_revision, git_credentials, repository_of_environment
+from canon.steps.store import open_store, settle_dvc
+from canon.steps.work import apply_files
+
+TAG_WORKFLOW = "canon.workflow"
+"""The workflow whose pods made the result, by its uid."""
+Say = Callable[[str], None]
+
+
+def deliver_workflow(pod: Pod, say: Say) -> None:
+    """Do what `deliver` does. Raises CanonError; each step leaves as it is what is there already, so that the same again does no harm."""
+    private, environ = pod.places.private, pod.environ
+    settle_dvc(private)
+    remote = remote_of_environment(environ)
+    objects = remote.objects()
+    plan = load_plan(objects, pod.workflow)
+    hits = load_hits(objects, plan, pod.workflow)
+    repository = repository_of_environment(environ)
+    root = private / "code"
+    with git_credentials(private, environ):
+        fetch_revision(repository, plan.revision, root)
+    root = root.resolve()
+    apply_files(plan, root)
+    project = load_project(root)
+    cache = private / "cache" / "files" / "md5"
+    with open_store(private, remote) as store:
+        outcome = build_outcome(project, project.pipeline(plan.pipeline), hits, objects, store, cache)
+    digest = outcome.result.digest
+    say(f"the result is {digest}")
+    with git_credentials(private, environ):
+        name = f"{plan.pipeline}-{plan.profile}-{digest[:8]}"
+        saved = publish_experiment(root, repository.url, name, result=digest, generated=outcome.written)
+    say(f"experiment {saved.name} on {saved.baseline[:12]} in {clean_url(repository.url)}")
+    image = _bake(outcome, plan, environ.get(cluster.REGISTRY_VARIABLE), cache, say)
+    _log(outcome, plan, pod, Origin(
+        commit=plan.revision, url=clean_url(repository.url), tree=plan.tree, profile=plan.profile, experiment=saved.name, baseline=saved.baseline,
+    ), cache, say)  # fmt: skip
+    note = {"revision": plan.revision, "result": digest, "experiment": saved.name, "image": image}
+    objects.write(delivered_path(plan, {key: hit.value for key, hit in hits.items()}), format_canonical(note))
+
+
+def _bake(outcome: Outcome, plan: WorkflowPlan, registry: str | None, cache: Path, say: Say) -> str | None:
+    """Make the serving image where one is declared, and there is a registry for it; return its reference."""
+    if not registry or outcome.pipeline.declaration.serving is None:
+        return None
+    from canon.steps.serving import bake_outcome
+
+    image = bake_outcome(outcome, plan, registry, cache)
+    say(f"image {image}")
+    return image
+
+
+def _log(outcome: Outcome, plan: WorkflowPlan, pod: Pod, origin: Origin, cache: Path, say: Say) -> None:
+    """Log the result's row where it is missing. Raises StoreUnavailableError: nothing is kept for later in a pod, which is tried again."""
+    declared = pod.environ.get("MLFLOW_TRACKING_URI")
+    if not declared:
+        say(f"no row: the profile `{plan.profile}` declares no `mlflow`")
+        return
+    record = record_of(outcome.project, outcome.pipeline, outcome.result, origin, outcome.lock, cache, None)
+    record = replace(record, tags={**record.tags, TAG_WORKFLOW: pod.workflow})
+    logged = log_record(record, tracking_uri(pod.places.private, declared, {}), pod.places.private)
+    say(f"{'row' if logged.created else 'the row was there:'} {logged.url or logged.run_id}")

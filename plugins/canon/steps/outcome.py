@@ -1,0 +1,173 @@
+"""What a workflow has made, put together without its data: the entries of its stages as dvc.lock has them, the result, and the entry of `track`."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from canon.dvc.entries import build_entry, load_stage_params
+from canon.dvc.gitignore import ignore_outs
+from canon.dvc.hashes import Hash
+from canon.dvc.lockfile import format_lockfile, load_lockfile
+from canon.dvc.render import resolve_pipeline
+from canon.dvc.runcache import run_cache_key, run_cache_path, run_cache_value, without_sizes
+from canon.model.declaration import TRACK
+from canon.model.errors import CanonError
+from canon.model.graph import Graph, stage_key
+from canon.model.project import Pipeline, Project
+from canon.model.result import Result, format_result
+from canon.model.stage import Stage
+from canon.output.files import load_text, write_text
+from canon.output.yaml import format_yaml
+from canon.planning.known import Known, remote_path
+from canon.planning.lookup import Belief, Hit, Lookup
+from canon.planning.pipelines import pipeline_graph
+from canon.remotes.objects import Objects, all_of
+from canon.results.collect import collect_result
+from canon.results.locks import Lock, declared_stages, load_lock, lock_path
+from canon.results.rows import plot_outs
+from canon.steps.documents import WorkflowPlan
+from canon.steps.sizes import Sizes
+from canon.steps.store import Store
+from canon.steps.work import recorded_hits
+
+Entries = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished workflow. ``entries`` by the keys of its stages; ``written``: generated files of the checkout, paths from the root."""
+
+    project: Project
+    pipeline: Pipeline
+    entries: Entries
+    result: Result
+    lock: Lock
+    written: tuple[str, ...]
+
+
+def load_hits(objects: Objects, plan: WorkflowPlan, workflow: str) -> dict[str, Hit]:
+    """The entry of every stage, by its key, as the tasks recorded them. Raises CanonError where one is missing, or not what it is called."""
+    lookup = Lookup(objects, Belief())
+    found = all_of(lambda task: recorded_hits(objects, lookup, plan, workflow, task), plan.tasks)
+    return {key: hit for hits in found for key, hit in hits.items()}
+
+
+def build_outcome(
+    project: Project, pipeline: Pipeline, hits: Mapping[str, Hit], objects: Objects, store: Store, cache: Path
+) -> Outcome:
+    """Write dvc.lock and what else a run leaves in Git into the checkout, and send the result. ``project``: as the stages ran with it.
+
+    ``cache``: the folder of objects that ``store`` fetches into; only what the result needs is brought. Raises CanonError for entries that
+    are not of this checkout, and for data that is missing or damaged.
+    """
+    root = project.root
+    graph = pipeline_graph(project, pipeline)
+    if graph.stages.keys() != hits.keys():
+        raise CanonError(
+            f"the plan of this workflow has other stages than {pipeline.file} declares; run the workflow anew"
+        )
+    known = Known(root, {path for stage in graph.stages.values() for path in stage.out_paths}, objects)
+    sizes = Sizes(root, objects, known)
+    entries = _entries(root, graph, hits, known, sizes)
+    written = [*write_locks(project, pipeline, entries)]
+    wanted = dict(_wanted(pipeline, graph, entries))
+    store.fetch(wanted.values())
+    for stage in graph.stages.values():
+        for out, path in zip(stage.outs, stage.out_paths, strict=True):
+            if not out.cache:  # a file of the commit
+                store.put(wanted[path], root / path)
+                written += _files(root, path)
+    result = collect_result(project, pipeline, cache)
+    kept = [path for key in graph.order() for path in _kept(graph.stages[key])]
+    if pipeline.declaration.track:
+        track = resolve_pipeline(project, pipeline)[1][-1]
+        entry = send_track(root, track, format_result(result), sizes, objects)
+        written += write_locks(project, pipeline, {**entries, _track_key(pipeline): entry})
+        kept += track.out_paths
+    written += ignore_outs(root, kept)
+    return Outcome(project, pipeline, entries, result, load_lock(root, pipeline), tuple(dict.fromkeys(written)))
+
+
+def _entries(
+    root: Path, graph: Graph, hits: Mapping[str, Hit], known: Known, sizes: Sizes
+) -> dict[str, dict[str, Any]]:
+    """The entries with sizes, each computed anew from the checkout: what a remote says is believed where it follows from the code."""
+    entries: dict[str, dict[str, Any]] = {}
+    for key in graph.order():
+        stage, hit = graph.stages[key], hits[key]
+        entry = build_entry(stage, sizes.deps(stage), load_stage_params(root, stage), sizes.outs(stage, hit.entry))
+        if (run_cache_key(entry), run_cache_value(entry)) != (hit.key, hit.value):
+            raise CanonError(
+                f"the entry {hit.value[:12]} of `{key}` was made from other code, params or data than this workflow's; run the workflow anew"
+            )
+        known.add(stage, entry)
+        entries[key] = entry
+    return entries
+
+
+def write_locks(project: Project, pipeline: Pipeline, entries: Entries) -> tuple[str, ...]:
+    """Write the dvc.lock of a pipeline, and into those of others the entries of stages that it reads from; return their paths."""
+    written: list[str] = []
+    for each in project.pipelines:
+        keys = {stage_key(stage): stage.name for stage in declared_stages(project, each)}
+        keys[_track_key(each)] = TRACK
+        # copied one by one: what two entries have in common would become an anchor
+        found = {name: copy.deepcopy(entries[key]) for key, name in keys.items() if key in entries}
+        if found:
+            path = lock_path(each)
+            before = load_text(project.root / path, path) if each.name != pipeline.name else None
+            write_text(project.root / path, format_lockfile({**load_lockfile(before or "", path), **found}))
+            written.append(path)
+    return tuple(written)
+
+
+def _track_key(pipeline: Pipeline) -> str:
+    return stage_key(Stage(TRACK, "", pipeline.declaration.dvc_file))
+
+
+def _wanted(pipeline: Pipeline, graph: Graph, entries: Entries) -> Iterator[tuple[str, str]]:
+    """Path and md5 of the outs whose content the result, its row, or the experiment's commit has."""
+    own: dict[str, Mapping[str, Any]] = {}
+    artifacts = [artifact.path for artifact in pipeline.declaration.artifacts.values()]
+    for key, stage in graph.stages.items():
+        mine = stage.file == pipeline.declaration.dvc_file
+        if mine:
+            own[stage.name] = entries[key]
+        recorded = {stage.from_root(str(out["path"])): str(out["md5"]) for out in entries[key].get("outs") or ()}
+        for out, path in zip(stage.outs, stage.out_paths, strict=True):
+            is_artifact = any(each == path or each.startswith(f"{path}/") for each in artifacts)
+            if not out.cache or (mine and (out.kind == "metrics" or is_artifact)):
+                yield path, recorded[path]
+    for path, plot in plot_outs(pipeline, own):
+        yield path, str(plot["md5"])
+
+
+def _files(root: Path, path: str) -> list[str]:
+    """A file, or the files of a folder, by paths from the root."""
+    place = root / path
+    return (
+        [each.relative_to(root).as_posix() for each in sorted(place.rglob("*")) if each.is_file()]
+        if place.is_dir()
+        else [path]
+    )
+
+
+def _kept(stage: Stage) -> Iterator[str]:
+    return (path for out, path in zip(stage.outs, stage.out_paths, strict=True) if out.cache)
+
+
+def send_track(root: Path, track: Stage, content: bytes, sizes: Sizes, objects: Objects) -> dict[str, Any]:
+    """Send the result, then the run-cache entry of the stage that writes it, as if it had run; return its lock entry. Raises CanonError."""
+    (path,) = track.out_paths
+    out = Hash(hashlib.md5(content, usedforsecurity=False).hexdigest(), len(content))
+    entry = build_entry(track, sizes.deps(track), load_stage_params(root, track), {path: out})
+    objects.write(remote_path(out.md5), content)
+    place = run_cache_path(run_cache_key(entry), run_cache_value(entry))
+    if objects.size(place) is None:
+        objects.write(place, format_yaml(without_sizes(entry)).encode())
+    return entry

@@ -1,0 +1,119 @@
+"""`canon step deliver` with a registry: the model on the very image that the stages ran in, as `canon image bake` would make it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from canon.model import cluster
+from canon.model.errors import CanonError
+from canon.steps.documents import WorkflowPlan
+from canon.steps.settings import format_settings
+from tests.conftest import S3, Run, git, once
+from tests.e2e.planned import FILES, write_project
+from tests.e2e.test_deliver import Delivered
+from tests.e2e.test_step_plan import Planned
+from tests.registry import Registry
+from tests.tracking import Store
+
+pytestmark = pytest.mark.usefixtures("quick")
+SERVED = FILES | {
+    "serve.py": "import http.server\nhttp.server.test(port=8080)\n",
+    "compare.py": """\
+import pathlib
+rate = pathlib.Path("params/p.yaml").read_text().split("rate: ")[1].split("}")[0]
+pathlib.Path("model").mkdir(exist_ok=True)
+pathlib.Path("model/weights.txt").write_text(rate + pathlib.Path("data/prepared/deep/sum.txt").read_text())
+""",
+    "pipelines/p.yaml": """\
+name: p
+data:
+  raw: {path: data/raw.csv, from: {local: samples/raw.csv, cluster: samples/full.csv}}
+stages:
+  prepare:
+    cmd: python3 prepare.py
+    deps: [prepare.py, data/raw.csv]
+    outs: [data/prepared]
+  compare:
+    cmd: python3 compare.py
+    deps: [compare.py, data/prepared]
+    params: [{params/p.yaml: [fit]}]
+    outs: [model/weights.txt]
+artifacts: {net: {path: model/weights.txt, type: model}}
+serving: {artifact: net, cmd: python3 serve.py, port: 8080}
+""",
+}
+
+
+@pytest.fixture
+def planned(s3: S3, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planned]:
+    """The project, and a registry that has the declared image."""
+    made = once(tmp_path_factory, "delivered-image", lambda folder: write_project(folder, SERVED))
+    root = shutil.copytree(made, tmp_path / "planned", symlinks=True)
+    with Registry() as registry:
+        yield Planned(root, tmp_path, s3, registry)
+
+
+def delivered(planned: Planned, s3: S3, team: Store, uid: str, plan: WorkflowPlan) -> Delivered:
+    """The workflow of a plan, whose stages have all run."""
+    fields = {name: getattr(plan, name) for name in ("revision", "tree", "image", "declared", "applied", "accept")}
+    workflow = Delivered(planned.root, planned.folder / "pods", s3, uid, team, **fields)
+    workflow.environ[cluster.REGISTRY_VARIABLE] = f"{planned.registry.host}/ml"
+    workflow.run_all()
+    return workflow
+
+
+def test_the_image_is_what_bake_makes_of_the_experiment(
+    planned: Planned, tmp_path: Path, s3: S3, team: Store, run: Run
+) -> None:
+    """The same digest, params as applied among what is in it; again, nothing is sent."""
+    plan, _ = planned.plan("one", CANON_SET=format_settings({"params/p.yaml": {"fit.rate": 0.125}}))
+    workflow = delivered(planned, s3, team, "one", plan)
+    noted = workflow.deliver()
+    place, _, digest = noted["image"].rpartition("@")
+    assert place == f"{planned.registry.host}/ml/p"
+    assert digest in planned.registry.repositories["ml/p"].tags.values()
+    assert planned.registry.repositories["ml/p"].tags[f"{plan.tree[:12]}-{noted['result'][:12]}"] == digest
+    git(tmp_path, "clone", "-q", str(workflow.code), "clone")
+    run(tmp_path / "clone", "dvc", "exp", "pull", "-q", "origin", noted["experiment"])
+    said = run(tmp_path / "clone", "canon", "image", "bake", "p", "--rev", noted["experiment"], "--to", "oci:../made")
+    assert said.stdout.strip().rpartition("@")[2] == digest
+    run(tmp_path / "clone", "canon", "image", "verify", noted["image"])
+    planned.registry.clear()
+    assert workflow.deliver(attempt=2)["image"] == noted["image"]
+    assert planned.registry.received == 0
+
+
+def test_another_readme_is_another_image_of_the_same_model_and_no_other_row(
+    planned: Planned, s3: S3, team: Store
+) -> None:
+    first = delivered(planned, s3, team, "one", planned.plan("one")[0])
+    noted = first.deliver()
+    (planned.root / "README.md").write_text("read me\n")
+    git(planned.root, "add", "--all")
+    planned.push("main")
+    plan, outputs = planned.plan("two")
+    assert outputs["deliver"] == "true"
+    second = delivered(planned, s3, team, "two", plan)
+    assert sum("nothing to run" in text for text in second.said) == len(plan.stages)
+    planned.registry.clear()
+    again = second.deliver()
+    assert again["result"] == noted["result"]
+    assert again["image"] != noted["image"]
+    assert len(team.rows("p")) == 1
+    assert planned.plan("three")[1]["deliver"] == "false"
+
+
+def test_a_base_of_another_code_is_refused(planned: Planned, s3: S3, team: Store) -> None:
+    """As when somebody who may write to the remote exchanged the plan."""
+    before = planned.plan("one")[0]
+    (planned.root / "serve.py").write_text("import os\n")
+    planned.push("main")
+    plan = planned.plan("two")[0]
+    workflow = delivered(planned, s3, team, "two", plan.model_copy(update={"image": before.image}))
+    with pytest.raises(CanonError, match=r"the plan names the base .*, which is not .* with the code of"):
+        workflow.deliver()
+    assert team.rows("p") == []
