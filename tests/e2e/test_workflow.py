@@ -73,7 +73,7 @@ def phases(report: Report) -> dict[str, str]:
 def test_stages_run_once_and_give_what_dvc_gives(cluster: Cluster, tmp_path: Path, s3: S3) -> None:
     """Each in the image of the code, of another uid, without Git; what they made is DVC's own result, and runs no second time."""
     report = cluster.run()
-    assert report.node("stages").phase == "Succeeded", report
+    assert report.phase == "Succeeded", report
     assert phases(report) == dict.fromkeys(TASKS, "Succeeded")
     assert report.node("stages.prepare(0)").codes == {"code": 0, "pull": 0, "main": 0, "push": 0}
     made = entries(s3)
@@ -84,6 +84,14 @@ def test_stages_run_once_and_give_what_dvc_gives(cluster: Cluster, tmp_path: Pat
     assert entries(s3) == made
     again = cluster.run()
     assert phases(again) == dict.fromkeys(TASKS, "Skipped")
+    assert (again.pods, again.node("deliver").phase) == (1, "Skipped")  # plan alone
+    (cluster.root / "README.md").write_text("another word\n")
+    git(cluster.root, "add", "--all")
+    git(cluster.root, "commit", "-qm", "words")
+    git(cluster.root, "push", "-q", "origin", "HEAD:main")
+    words = cluster.run()
+    assert (words.pods, words.node("deliver").phase) == (2, "Succeeded")
+    assert entries(s3) == made
     changed = cluster.run(set=format_settings({"params/p.yaml": {"fit.rate": 0.25}}))
     assert phases(changed) == {**dict.fromkeys(TASKS, "Succeeded"), "data-raw": "Skipped", "prepare": "Skipped"}
 
