@@ -131,7 +131,7 @@ def declarations(draw: st.DrawFn) -> dict[str, Any]:
         }
     declared: dict[str, Any] = {
         "name": "fuzz",
-        "description": draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=20)),
+        "description": draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=20).filter(lambda text: "{{" not in text)),
         "dvc_file": draw(st.sampled_from(["dvc.yaml", "src/dvc.yaml", "a/b/dvc.yaml"])),
         "data": data,
         "vars": [{"name": draw(WORD), "grid": {"a": 1, "b": ["x", "y"]}}],
