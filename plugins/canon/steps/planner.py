@@ -39,7 +39,7 @@ from canon.steps.documents import (
 from canon.steps.places import Pod
 from canon.steps.revision import fetch_revision, git_credentials, repository_of_environment
 from canon.steps.settings import apply_settings, settings_from_text
-from canon.steps.store import keep_site_private
+from canon.steps.store import give_dvc_a_place
 from canon.workspaces.profiles import apply, check_profile
 
 DELIVERED = "canon/delivered"
@@ -51,7 +51,7 @@ Say = Callable[[str], None]
 def plan_workflow(pod: Pod, say: Say) -> None:
     """Do what `plan` does, and write its output parameters. Raises CanonError; the same again does no harm."""
     environ = pod.environ
-    keep_site_private(pod.places.private)
+    give_dvc_a_place(pod.places.private)
     objects = remote_of_environment(environ).objects()
     with git_credentials(pod.places.private, environ):
         commit = fetch_revision(

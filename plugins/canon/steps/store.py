@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import posixpath
 import stat
@@ -25,7 +26,7 @@ def open_store(private: Path, remote: Remote) -> Iterator[Store]:
     """Open DVC with its root in the private folder. Raises CanonError."""
     root = private / "dvc"
     (root / ".dvc").mkdir(parents=True, exist_ok=True)
-    keep_site_private(private)
+    give_dvc_a_place(private)
     from dvc.config import Config
     from dvc.repo import Repo
 
@@ -45,10 +46,16 @@ def open_store(private: Path, remote: Remote) -> Iterator[Store]:
         yield Store(repo, remote.url)
 
 
-def keep_site_private(private: Path) -> None:
-    """Let DVC keep what it knows of a machine in the private folder: else it writes to /var/tmp, which a read-only root has not."""
+def give_dvc_a_place(private: Path) -> None:
+    """Let DVC work in a pod: with a root that is only read, where it would write to /var/tmp, and as a user without name or home, of which it asks both."""
     os.environ["DVC_SITE_CACHE_DIR"] = str(private / "site")
     os.environ["DVC_NO_ANALYTICS"] = "1"
+    if not Path(os.path.expanduser("~")).is_absolute():  # noqa: PTH111  pathlib's raises
+        os.environ["HOME"] = str(private)
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = "canon"
 
 
 class Store:
