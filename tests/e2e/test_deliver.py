@@ -257,6 +257,46 @@ def test_mlflow_down_fails_the_pod_and_the_next_one_delivers(workflow: Delivered
     assert team.row("p").data.tags["canon.result"] == noted["result"]
 
 
+def test_a_pod_that_is_killed_after_any_step_is_made_up_for(
+    workflow: Delivered, team: Store, s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a killed attempt has done is there once in the end, and it has noted nothing."""
+    from canon.steps import deliver, outcome
+
+    class Killed(BaseException):
+        pass
+
+    steps = [
+        (outcome, "send_track"),
+        (deliver, "build_outcome"),
+        (deliver, "publish_experiment"),
+        (deliver, "log_record"),
+    ]
+    for attempt, (module, name) in enumerate(steps, 1):
+        real = getattr(module, name)
+
+        def killed(*arguments: Any, real: Any = real, **options: Any) -> None:
+            real(*arguments, **options)
+            raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, killed)
+            with pytest.raises(Killed):
+                workflow.deliver(attempt)
+        assert workflow.remote.objects().read(delivered_path(workflow.plan, workflow.values())) is None
+    noted = workflow.deliver(attempt=len(steps) + 1)
+    assert workflow.experiments().keys() == {noted["experiment"]}
+    assert team.row("p").info.status == "FINISHED"
+    assert len(entries(s3)) == 6
+
+
+def test_without_mlflow_there_is_no_row_and_that_is_said(workflow: Delivered, team: Store) -> None:
+    del workflow.environ["MLFLOW_TRACKING_URI"]
+    assert workflow.deliver()["experiment"] in workflow.experiments()
+    assert workflow.said[-1] == "no row: the profile `local` declares no `mlflow`"
+    assert team.rows("p") == []
+
+
 def test_another_experiment_of_the_name_stays_and_this_one_gets_a_number(workflow: Delivered, project: Path) -> None:
     noted = workflow.deliver()
     name, revision = noted["experiment"], workflow.plan.revision
