@@ -31,6 +31,7 @@ git = {{url = "https://git.example.com/ml/bench.git"}}
 [tool.canon.profiles.cluster]
 remote = "store"
 namespace = "ml"
+registry = "registry.example.com/ml"
 """
 KEPT = ".dvc/tmp/canon/manifests"
 HERA = """\

@@ -23,6 +23,7 @@ CLUSTER = """
 [tool.canon.profiles.cluster]
 remote = "store"
 namespace = "ml"
+registry = "registry.example.com/ml"
 """
 REMOTE = "['remote \"store\"']\n    url = s3://bucket/dvc\n"
 HEAD = f"name: toy\nenvironment: {{image: registry.example.com/ml/toy@{DIGEST}}}\n"

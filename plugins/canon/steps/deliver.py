@@ -21,7 +21,7 @@ from canon.steps.places import Pod
 from canon.steps.planner import delivered_path
 from canon.steps.publish import publish_experiment
 from canon.steps.revision import fetch_revision, git_credentials, repository_of_environment
-from canon.steps.store import give_dvc_a_place, open_store
+from canon.steps.store import open_store, settle_dvc
 from canon.steps.work import apply_files
 
 TAG_WORKFLOW = "canon.workflow"
@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 def deliver_workflow(pod: Pod, say: Say) -> None:
     """Do what `deliver` does. Raises CanonError; each step leaves as it is what is there already, so that the same again does no harm."""
     private, environ = pod.places.private, pod.environ
-    give_dvc_a_place(private)
+    settle_dvc(private)
     remote = remote_of_environment(environ)
     objects = remote.objects()
     plan = load_plan(objects, pod.workflow)

@@ -14,10 +14,14 @@ from canon.model.cluster import PROTOCOL
 from canon.model.errors import CanonError
 from canon.model.fields import Declared
 from canon.model.stage import Out, Stage
-from canon.remotes.objects import Objects
+from canon.remotes.objects import Objects, all_of
 
 FOLDER = "canon/workflows"
 """Folder of the remote that these lie in; `plan` removes what is older than 30 days."""
+KEPT = 30 * 24 * 3600.0
+"""Seconds that it is kept for."""
+MOST = 100_000
+"""Objects that are listed for that."""
 UID = re.compile(r"[A-Za-z0-9-]{1,64}")
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -137,6 +141,13 @@ def load_record(objects: Objects, workflow: str, task: str) -> TaskRecord | None
 def write_plan(objects: Objects, workflow: str, plan: WorkflowPlan) -> None:
     """Write the plan of a workflow."""
     objects.write(plan_path(workflow), format_canonical(plan.model_dump()))
+
+
+def remove_old(objects: Objects, now: float) -> int:
+    """Remove what workflows of more than 30 days ago told their pods; return how many objects. ``now``: seconds since 1970."""
+    old = [each for each in objects.below(FOLDER, MOST) or () if each.modified < now - KEPT]
+    all_of(lambda each: objects.remove(f"{FOLDER}/{each.name}"), old)
+    return len(old)
 
 
 def write_record(objects: Objects, workflow: str, task: str, record: TaskRecord) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from canon.steps.documents import (
     Recorded,
     TaskRecord,
     WorkflowPlan,
+    remove_old,
     stage_document,
     write_plan,
     write_record,
@@ -39,7 +41,7 @@ from canon.steps.documents import (
 from canon.steps.places import Pod
 from canon.steps.revision import fetch_revision, git_credentials, repository_of_environment
 from canon.steps.settings import apply_settings, settings_from_text
-from canon.steps.store import give_dvc_a_place
+from canon.steps.store import settle_dvc
 from canon.workspaces.profiles import apply, check_profile
 
 DELIVERED = "canon/delivered"
@@ -51,7 +53,7 @@ Say = Callable[[str], None]
 def plan_workflow(pod: Pod, say: Say) -> None:
     """Do what `plan` does, and write its output parameters. Raises CanonError; the same again does no harm."""
     environ = pod.environ
-    give_dvc_a_place(pod.places.private)
+    settle_dvc(pod.places.private)
     objects = remote_of_environment(environ).objects()
     with git_credentials(pod.places.private, environ):
         commit = fetch_revision(
@@ -102,6 +104,8 @@ def plan_workflow(pod: Pod, say: Say) -> None:
         cluster.IMAGE: image,
         cluster.DELIVERS: str(delivers).lower(),
     }
+    if removed := remove_old(objects, time.time()):
+        say(f"removed {removed} objects of workflows of more than 30 days ago")
     for name, text in outputs.items():
         write_bytes(pod.places.private / Path(cluster.OUTPUTS).name / name, text.encode())
 

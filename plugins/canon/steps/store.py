@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import posixpath
 import stat
@@ -21,19 +20,26 @@ if TYPE_CHECKING:
 REMOTE = "canon"
 
 
+def settle_dvc(private: Path) -> None:
+    """Let DVC work in a pod: it keeps its own state in /var/tmp otherwise, which a read-only root has not, and asks for its user's name and home."""
+    os.environ["DVC_SITE_CACHE_DIR"] = str(private / "site")
+    os.environ["DVC_NO_ANALYTICS"] = "1"
+    os.environ.setdefault("LOGNAME", "canon")  # a uid of a pod has no name
+    if not Path(os.path.expanduser("~")).is_absolute():  # noqa: PTH111  pathlib's raises where there is no home
+        os.environ["HOME"] = str(private)
+
+
 @contextlib.contextmanager
 def open_store(private: Path, remote: Remote) -> Iterator[Store]:
     """Open DVC with its root in the private folder. Raises CanonError."""
     root = private / "dvc"
     (root / ".dvc").mkdir(parents=True, exist_ok=True)
-    give_dvc_a_place(private)
+    settle_dvc(private)
     from dvc.config import Config
     from dvc.repo import Repo
 
-    settings: dict[str, Any] = {
-        "url": remote.url,
-        "verify": True,
-    }  # on S3 DVC believes an exchanged object of the same size otherwise
+    # On S3 DVC believes an exchanged object of the same size unless it is told to verify.
+    settings: dict[str, Any] = {"url": remote.url, "verify": True}
     if remote.options.get("endpoint"):
         settings["endpointurl"] = remote.options["endpoint"]
     with Config(str(root / ".dvc"), validate=False).edit("local", validate=False) as config:
@@ -44,18 +50,6 @@ def open_store(private: Path, remote: Remote) -> Iterator[Store]:
         }
     with Repo(str(root)) as repo:
         yield Store(repo, remote.url)
-
-
-def give_dvc_a_place(private: Path) -> None:
-    """Let DVC work in a pod: with a root that is only read, where it would write to /var/tmp, and as a user without name or home, of which it asks both."""
-    os.environ["DVC_SITE_CACHE_DIR"] = str(private / "site")
-    os.environ["DVC_NO_ANALYTICS"] = "1"
-    if not Path(os.path.expanduser("~")).is_absolute():  # noqa: PTH111  pathlib's raises
-        os.environ["HOME"] = str(private)
-    try:
-        getpass.getuser()
-    except (KeyError, OSError):
-        os.environ["LOGNAME"] = "canon"
 
 
 class Store:
@@ -137,15 +131,18 @@ class Store:
         shallow: bool = False,
     ) -> set[str]:
         """Move objects and, unless ``shallow``, the files of folders; return the md5 of those that are not there, or could not be moved."""
+        from canon.steps.progress import PodProgress
+
         lacking: set[str] = set()
 
         def look(status: Any) -> None:  # noqa: ANN401  DVC's own type
             lacking.update(str(info.value) for info in status.missing)
 
-        result = self._repo.cloud.transfer(
-            source, target, wanted,
-            cache_odb=self._repo.cache.local, verify=verify, shallow=shallow, validate_status=look,
-        )  # fmt: skip
+        with PodProgress() as progress:
+            result = self._repo.cloud.transfer(
+                source, target, wanted,
+                cache_odb=self._repo.cache.local, verify=verify, shallow=shallow, validate_status=look, callback=progress,
+            )  # fmt: skip
         return lacking | {str(info.value) for info in result.failed}
 
     def _local(self) -> Any:  # noqa: ANN401  DVC's own type

@@ -59,6 +59,9 @@ def _profile_findings(project: Project) -> Iterator[_Finding]:
         if profile.remote is None:
             message = "has a namespace and no remote, by which its pods have their data"
             yield ("profiles", name), message, "add remote = NAME, that of a remote in .dvc/config"
+        if profile.registry is None:
+            message = "has a namespace and no registry, from which its pods have the image of the code"
+            yield ("profiles", name), message, "add registry = HOST/NAMESPACE"
         for key, value in (("mlflow", profile.mlflow), ("endpoint", profile.endpoint)):
             if value and has_credentials(value):
                 yield ("profiles", name, key), "holds credentials", "take them out: pods have them by a Secret"

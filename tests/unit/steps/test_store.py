@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from canon.model.errors import CanonError
-from canon.steps.store import check_own, give_dvc_a_place
+from canon.steps.store import check_own, settle_dvc
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_dvc_works_for_a_user_without_name_and_home(tmp_path: Path, monkeypatch:
         monkeypatch.setenv(name, "x")
         monkeypatch.delenv(name)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
-    give_dvc_a_place(tmp_path)
+    settle_dvc(tmp_path)
     assert Path.home() == tmp_path
     assert getpass.getuser() == "canon"
     from dvc.repo import Repo

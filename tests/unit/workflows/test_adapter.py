@@ -68,6 +68,7 @@ def test_two_profiles_in_one_namespace_share_its_platform(tmp_path: Path) -> Non
         ((COMMON + CLUSTER).replace("https://", "https://me:secret@"), "pyproject.toml:5: tool.canon.git.url: holds credentials"),
         (COMMON + CLUSTER.replace("cluster", "Big_GPU"), "tool.canon.profiles.Big_GPU: `Big_GPU` has a namespace, and names objects of the cluster\n    remedy: rename it"),
         (COMMON + CLUSTER.replace('remote = "store"', ""), "tool.canon.profiles.cluster: has a namespace and no remote"),
+        (COMMON + CLUSTER.replace("registry = ", "# "), "tool.canon.profiles.cluster: has a namespace and no registry, from which its pods have the image"),
         (COMMON + CLUSTER + 'mlflow = "http://me:secret@mlflow"\n', "tool.canon.profiles.cluster.mlflow: holds credentials"),
         (COMMON + CLUSTER.replace("store", "stoer"), ".dvc/config has no remote `stoer` with a url, which pyproject.toml names; run `dvc remote add stoer URL`"),
         (COMMON + CLUSTER.replace("cluster", "c" * 60), "pipelines/toy.yaml:1: name: `toy-" + "c" * 60 + "` would be the name of its Workflows, with 64 characters; 52 leave room"),
