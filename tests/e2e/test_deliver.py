@@ -41,6 +41,15 @@ pathlib.Path("plots/loss.csv").write_text("step,loss\\n1,0.5\\n")
 DELIVERED = FILES | {"pipelines/p.yaml": PIPELINE, "compare.py": FILES["compare.py"] + COMPARE}
 
 
+OTHER = """\
+name: q
+dvc_file: side/dvc.yaml
+track: false
+stages:
+  write: {cmd: echo words > side/words.txt, deps: [samples/raw.csv], outs: [side/words.txt]}
+"""
+
+
 class Delivered(Workflow):
     """A workflow whose project lies in a bare repository, too."""
 
@@ -56,6 +65,13 @@ class Delivered(Workflow):
             cluster.GIT_BRANCHES_VARIABLE: "main",
             "MLFLOW_TRACKING_URI": store.uri,
         }
+
+    def run_all(self) -> None:
+        done: set[str] = set()
+        while left := [task for task in self.plan.tasks if task not in done]:
+            task = next(task for task in left if done.issuperset(self.plan.tasks[task].parents))
+            assert self.run(task) == 0
+            done.add(task)
 
     def deliver(self, attempt: int = 1) -> dict[str, Any]:
         """Run the pod, each attempt in folders of its own; return what it noted in the end."""
@@ -241,6 +257,46 @@ def test_mlflow_down_fails_the_pod_and_the_next_one_delivers(workflow: Delivered
     assert team.row("p").data.tags["canon.result"] == noted["result"]
 
 
+def test_a_pod_that_is_killed_after_any_step_is_made_up_for(
+    workflow: Delivered, team: Store, s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a killed attempt has done is there once in the end, and it has noted nothing."""
+    from canon.steps import deliver, outcome
+
+    class Killed(BaseException):
+        pass
+
+    steps = [
+        (outcome, "send_track"),
+        (deliver, "build_outcome"),
+        (deliver, "publish_experiment"),
+        (deliver, "log_record"),
+    ]
+    for attempt, (module, name) in enumerate(steps, 1):
+        real = getattr(module, name)
+
+        def killed(*arguments: Any, real: Any = real, **options: Any) -> None:
+            real(*arguments, **options)
+            raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, killed)
+            with pytest.raises(Killed):
+                workflow.deliver(attempt)
+        assert workflow.remote.objects().read(delivered_path(workflow.plan, workflow.values())) is None
+    noted = workflow.deliver(attempt=len(steps) + 1)
+    assert workflow.experiments().keys() == {noted["experiment"]}
+    assert team.row("p").info.status == "FINISHED"
+    assert len(entries(s3)) == 6
+
+
+def test_without_mlflow_there_is_no_row_and_that_is_said(workflow: Delivered, team: Store) -> None:
+    del workflow.environ["MLFLOW_TRACKING_URI"]
+    assert workflow.deliver()["experiment"] in workflow.experiments()
+    assert workflow.said[-1] == "no row: the profile `local` declares no `mlflow`"
+    assert team.rows("p") == []
+
+
 def test_another_experiment_of_the_name_stays_and_this_one_gets_a_number(workflow: Delivered, project: Path) -> None:
     noted = workflow.deliver()
     name, revision = noted["experiment"], workflow.plan.revision
@@ -287,6 +343,43 @@ def test_a_repository_that_takes_no_push_is_named(workflow: Delivered, team: Sto
     with pytest.raises(CanonError, match=r"cannot be pushed to .*`git-write`"):
         workflow.deliver()
     assert team.rows("p") == []
+
+
+def test_a_commit_of_another_branch_is_refused(workflow: Delivered) -> None:
+    """The plan lies in the remote: which code counts says the manifest."""
+    workflow.environ[cluster.GIT_BRANCHES_VARIABLE] = "release/*"
+    with pytest.raises(CanonError, match=r"is on no branch of .* that this template takes"):
+        workflow.deliver()
+    assert workflow.experiments() == {}
+
+
+def test_what_another_pipeline_makes_is_in_its_own_lock(
+    project: Path, tmp_path: Path, s3: S3, team: Store, run: Run
+) -> None:
+    file = project / "pipelines/p.yaml"
+    file.write_text(
+        file.read_text().replace("[prepare.py, data/raw.csv]", "[prepare.py, data/raw.csv, side/words.txt]")
+    )
+    (project / "pipelines/q.yaml").write_text(OTHER)
+    run(project, "canon", "render")
+    git(project, "add", "--all")
+    git(project, "commit", "-qm", "two")
+    git(project, "push", "-q", "origin", "main")
+    workflow = Delivered(project, tmp_path / "pods", s3, "one", team)
+    assert "side/dvc.yaml:write" in workflow.plan.stages
+    workflow.run_all()
+    noted = workflow.deliver()
+    git(tmp_path, "clone", "-q", str(workflow.code), "clone")
+    clone = tmp_path / "clone"
+    run(clone, "dvc", "exp", "pull", "-q", "origin", noted["experiment"])
+    run(clone, "dvc", "exp", "apply", "-q", noted["experiment"])
+    assert list(load_lockfile((clone / "side/dvc.lock").read_text(), "")) == ["write"]
+    assert "up to date" in run(clone, "dvc", "status").stdout
+    assert stages_run(run(clone, "dvc", "repro", "--pull").stdout) == []
+    assert (clone / "side/words.txt").read_text() == "words\n"
+    run_and_push(project)
+    assert hashlib.sha256((project / "results/p.json").read_bytes()).hexdigest() == noted["result"]
+    assert (clone / "side/dvc.lock").read_text() == (project / "side/dvc.lock").read_text()
 
 
 def test_without_track_the_result_is_delivered_all_the_same(

@@ -98,6 +98,7 @@ def _entries(
 ) -> dict[str, dict[str, Any]]:
     """The entries with sizes, each computed anew from the checkout: what a remote says is believed where it follows from the code."""
     entries: dict[str, dict[str, Any]] = {}
+    sizes.look(hit.entry for hit in hits.values())
     for key in graph.order():
         stage, hit = graph.stages[key], hits[key]
         entry = build_entry(stage, sizes.deps(stage), load_stage_params(root, stage), sizes.outs(stage, hit.entry))

@@ -21,6 +21,14 @@ class Sizes:
     def __init__(self, root: Path, objects: Objects, known: Known) -> None:
         self._root, self._objects, self._known = root, objects, known
         self._sizes: dict[str, int] = {}
+        self._lists: dict[str, tuple[tuple[str, str], ...]] = {}
+
+    def look(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Ask for all that entries say was made, at once. Raises CanonError for data that is not in the remote."""
+        made = {str(out["md5"]): str(out["path"]) for entry in entries for out in entry.get("outs") or ()}
+        folders = {md5: path for md5, path in made.items() if md5.endswith(".dir")}
+        self._lists.update(zip(folders, all_of(lambda md5: self._listed(md5, folders[md5]), folders), strict=True))
+        self._ask(self._files((path, md5) for md5, path in made.items()))
 
     def outs(self, stage: Stage, entry: Mapping[str, Any]) -> dict[str, Hash]:
         """What a stage made, by path from the root. Raises CanonError for data that is not in the remote."""
@@ -41,14 +49,25 @@ class Sizes:
 
     def _sized(self, found: Hash, made: Iterable[tuple[str, str]], around: str = "") -> Hash:
         """A hash with the size of what stages made of it (place, md5), and of the files beside that in a folder ``around``."""
-        files: list[tuple[str, str]] = []
-        for place, md5 in made:
-            files += folder_members(self._objects, md5, place) if md5.endswith(".dir") else [(place, md5)]
+        files = self._files(made)
         self._ask(files)
         beside = self._known.files_beside(around) if around else []
         size = sum(self._sizes[md5] for _, md5 in files)
         size += sum((self._root / around / name).stat().st_size for name, _ in beside)
         return replace(found, size=size, nfiles=len(files) + len(beside) if found.md5.endswith(".dir") else None)
+
+    def _files(self, made: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Name and md5 of every file of what was made."""
+        files: list[tuple[str, str]] = []
+        for place, md5 in made:
+            files += self._listed(md5, place) if md5.endswith(".dir") else [(place, md5)]
+        return files
+
+    def _listed(self, md5: str, name: str) -> tuple[tuple[str, str], ...]:
+        if md5 not in self._lists:
+            members = folder_members(self._objects, md5, name)
+            self._lists[md5] = tuple((f"{name}/{path}", member) for path, member in members)
+        return self._lists[md5]
 
     def _ask(self, files: Iterable[tuple[str, str]]) -> None:
         wanted = {md5: name for name, md5 in files if md5 not in self._sizes}

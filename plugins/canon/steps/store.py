@@ -21,10 +21,12 @@ REMOTE = "canon"
 
 
 def settle_dvc(private: Path) -> None:
-    """Let DVC keep its own state in the private folder: it would write to /var/tmp, which a read-only root does not let it do."""
+    """Let DVC work in a pod: it keeps its own state in /var/tmp otherwise, which a read-only root has not, and asks for its user's name and home."""
     os.environ["DVC_SITE_CACHE_DIR"] = str(private / "site")
     os.environ["DVC_NO_ANALYTICS"] = "1"
-    os.environ.setdefault("LOGNAME", "canon")  # DVC asks for the name of its user, and a uid of a pod has none
+    os.environ.setdefault("LOGNAME", "canon")  # a uid of a pod has no name
+    if not Path(os.path.expanduser("~")).is_absolute():  # noqa: PTH111  pathlib's raises where there is no home
+        os.environ["HOME"] = str(private)
 
 
 @contextlib.contextmanager

@@ -127,6 +127,9 @@ def test_the_tools_know_where_they_are(manifest: Mapping) -> None:
     assert plan["CANON_REVISION"] == "{{workflow.parameters.revision}}"
     assert plan["CANON_GIT_BRANCHES"] == "main"
     assert plan["REGISTRY_AUTH_FILE"] == "/canon/registry/config.json"
+    deliver = containers_of(template_of(manifest, "deliver"))["main"]
+    assert deliver["args"] == ["step", "deliver"]
+    assert env_of(deliver)["CANON_GIT_BRANCHES"] == "main"  # the plan, which names the commit, lies in the remote
 
 
 def test_without_a_server_nothing_names_one(tmp_path: Path) -> None:
