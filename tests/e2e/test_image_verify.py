@@ -189,6 +189,66 @@ def test_a_layer_above_the_model(served: Path, baked: tuple[Path, str], tmp_path
     assert_said(said, "lies in layer 4 of 5, not on top")
 
 
+TEMPLATED = """\
+  each:
+    foreach: [a, b]
+    do:
+      cmd: mkdir -p parts && echo ${item} ${fit.rate} > parts/${item}.txt
+      deps: [fit.py]
+      outs: ["parts/${item}.txt"]
+  all:
+    cmd: cat parts/*.txt > all.txt
+    deps: [parts]
+    outs: [all.txt]
+"""
+
+
+def test_a_pipeline_with_templates_is_proven(served: Path, tmp_path: Path) -> None:
+    """DVC fills the templates in, from the code in the image alone; a folder that stages write into is what they and the code have there."""
+    file = served / "pipelines/p.yaml"
+    file.write_text(file.read_text().replace("artifacts:", f"{TEMPLATED}vars: [params/p.yaml]\nartifacts:", 1))
+    (served / "parts").mkdir()
+    (served / "parts/note.txt").write_text("from Git\n")
+    (served / ".gitignore").write_text((served / ".gitignore").read_text() + "/all.txt\n/parts/a.txt\n/parts/b.txt\n")
+    canon(served, "render")
+    git(served, "add", "--all")
+    git(served, "commit", "-qm", "templates")
+    repro(served)
+    digest = bake(served)
+    found = json.loads(
+        canon(served, "image", "verify", f"oci:../made@{digest}", "--json", "--from", "oci:../below").stdout
+    )
+    assert {check["name"]: check["status"] for check in found["checks"]} == dict.fromkeys(CHECKS, "ok")
+
+    def change(files: Files) -> None:
+        files[f"{SOURCE}/parts/note.txt"] = b"other"
+
+    said = failed(served, forge(served / "../made", digest, layers=in_layer(CODE, change, tmp_path)))
+    assert_said(said["deps"], "`all` ran with another parts than the image and the stages have")
+
+
+def test_what_an_image_says_of_dvcs_settings_is_not_followed(served: Path, tmp_path: Path) -> None:
+    text = f"[core]\n    site_cache_dir = {tmp_path}/evil\n[cache]\n    dir = {tmp_path}/evil\n"
+    (served / ".dvc/config").write_text(text)
+    file = served / "pipelines/p.yaml"
+    file.write_text(
+        file.read_text()
+        .replace("python3 fit.py", "python3 fit.py ${fit.rate}")
+        .replace("name: p\n", "name: p\nvars: [params/p.yaml]\n", 1)
+    )
+    canon(served, "render")
+    git(served, "add", "--all")
+    git(served, "commit", "-qm", "settings")
+    repro(served, "ran")
+    digest = bake(served)
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(served), str(clone))
+    for folder in tmp_path.glob("evil*"):
+        shutil.rmtree(folder)
+    canon(clone, "image", "verify", f"oci:{served}/../made@{digest}")
+    assert not list(tmp_path.glob("evil*"))
+
+
 def test_code_that_is_not_on_the_declared_branch_is_named(served: Path) -> None:
     file = served / "pyproject.toml"
     git(served, "branch", "-M", "main")

@@ -13,13 +13,14 @@ from canon.baking.contained import known
 from canon.baking.evidence import Evidence, Finding
 from canon.baking.labels import DATA_HASH
 from canon.baking.provenance import Provenance
-from canon.dvc.hashes import hash_path
+from canon.dvc.hashes import hash_file, hash_path
+from canon.dvc.ignore import IgnoreRules
 from canon.dvc.lockfile import load_lockfile
 from canon.dvc.params import load_params, tracked_values
 from canon.git import commit_text, run_git, try_git
 from canon.model.errors import CanonError
 from canon.model.paths import leaves_repository
-from canon.model.pins import Pins, data_hash
+from canon.model.pins import Pins, data_hash, folder_md5
 from canon.model.project import Pipeline, Project, load_settings
 from canon.model.result import data_inputs, format_result
 from canon.results.collect import dvc_inputs
@@ -66,10 +67,34 @@ def dep_findings(evidence: Evidence, pipeline: Pipeline | CanonError) -> Iterato
         for dep in entry.get("deps") or ():
             count += 1
             path, expected = posixpath.normpath(posixpath.join(wdir, str(dep["path"]))), str(dep.get("md5"))
+            inside = {out: md5 for out, md5 in made.items() if out.startswith(f"{path}/")}
+            if inside and path not in made:
+                found = _around(evidence, path, inside)
+                if found is None:
+                    yield (
+                        None,
+                        f"`{name}` read {path}, in which stages made folders whose files the image does not name",
+                    )
+                elif found != expected:
+                    yield False, f"`{name}` ran with another {path} than the image and the stages have"
+                continue
             problem = _dep_problem(evidence, path, expected, made, inputs)
             if problem:
                 yield False, f"`{name}` {problem}"
     yield True, f"{count} deps as recorded"
+
+
+def _around(evidence: Evidence, path: str, outs: Mapping[str, str]) -> str | None:
+    """The hash of a folder that stages write into, with what the code has there; None where one of the outs is a folder itself."""
+    if any(md5.endswith(".dir") for md5 in outs.values()):
+        return None
+    members = [(out[len(path) + 1 :], md5) for out, md5 in outs.items()]
+    rules = IgnoreRules(evidence.code)
+    for file in sorted(each for each in (evidence.code / path).rglob("*") if each.is_file()):
+        name = file.relative_to(evidence.code).as_posix()
+        if name not in outs and not rules.is_ignored(name):
+            members.append((name[len(path) + 1 :], hash_file(file)))
+    return folder_md5(members)
 
 
 def _dep_problem(

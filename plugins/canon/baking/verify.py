@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -58,6 +59,7 @@ def verify_image(
     provenance = load_provenance(source, image)
     with tempfile.TemporaryDirectory(prefix="canon-verify-") as scratch:
         evidence = gather(source, image, provenance, Path(scratch).resolve())
+        _settle_dvc(evidence.code)
         pipeline = _pipeline(evidence)  # of the code, before anything is laid over it
         allowed = () if isinstance(pipeline, CanonError) else applicable(pipeline)
         apply_params(evidence, allowed)
@@ -98,6 +100,16 @@ def _check(name: str, look: Callable[[], Iterable[Finding]]) -> Check:
         if said:
             return Check(name, ok=wanted, detail=listed(said, 5).replace("\n", " "))
     return Check(name, ok=True, detail="")
+
+
+def _settle_dvc(code: Path) -> None:
+    """Let DVC, which fills templates in, take the unpacked code for a repository without Git; what the image says of DVC's own settings is not followed."""
+    folder = code / ".dvc"
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "config").write_text("[core]\n    no_scm = true\n")
 
 
 def _pipeline(evidence: Evidence) -> Pipeline | CanonError:
