@@ -140,6 +140,27 @@ def test_an_experiment_is_baked_with_the_params_that_were_applied(
     assert checks["verified"], checks
 
 
+def test_metrics_that_git_keeps_are_no_other_code(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An experiment's commit has them as files; those of the workspace are other ones."""
+    for name in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"):
+        monkeypatch.delenv(name)
+    file = served / "pipelines/p.yaml"
+    file.write_text(file.read_text().replace("metrics: [metrics.json]", "metrics: [{metrics.json: {cache: false}}]"))
+    (served / ".gitignore").write_text((served / ".gitignore").read_text().replace("/metrics.json\n", ""))
+    canon(served, "render")
+    repro(served, "metrics in Git")
+    subprocess.run(["dvc", "exp", "run", "-q", "-n", "half", "-S", "params/p.yaml:fit.rate=0.25"], cwd=served, check=True, capture_output=True)  # fmt: skip
+    git(served, "checkout", "-q", ".")
+    subprocess.run(["dvc", "checkout", "-q"], cwd=served, check=True, capture_output=True)
+    digest = bake(served, "--rev", "half")
+    _, _, layers = read_image(served / "../made", digest)
+    assert json.loads(files_of(layers[-2])[f"{SOURCE}/model/parts/weights.json"][1])["rate"] == 0.25
+    said = canon(
+        served, "image", "bake", "p", "--from", "oci:../below", "--to", "oci:../made", "--rev", "HEAD~1", code=1
+    ).stderr
+    assert_said(said, "was made by other code than that of HEAD")
+
+
 def test_changes_mark_the_image_and_it_is_no_proof(served: Path) -> None:
     (served / "lib/extra.py").write_text("x = 1\n")
     (served / ".env").write_text("PASSWORD=bait\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from canon.model.tree import is_source
 from canon.results.changes import changed_inputs
 from canon.results.locks import declared_stages, load_lock, load_result_of_lock
 from canon.results.log import fetch_data, load_revision, workspace_result
-from canon.results.rows import recorded_artifact
+from canon.results.rows import recorded_artifact, recorded_outs
 
 Say = Callable[[str], None]
 
@@ -75,7 +75,9 @@ def _load(project: Project, pipeline: Pipeline, code: Code, revision: str | None
             raise CanonError(f"the commit {revision[:12]} holds no result of {pipeline.name}")
         content, _ = load_result_of_lock(then, found, cache, None)
         result = result_from_text(content, f"{result_path(pipeline.name)} of {revision[:12]}")
-        applied = applied_params(project.root, code, revision, result)
+        written = {path for _, path, _ in recorded_outs(then, result.entries)} | {result_path(pipeline.name)}
+        written |= {each.pins_file for each in loaded.project.pipelines if each.name != pipeline.name}
+        applied = applied_params(project.root, code, revision, result, written)
         root = None
     serving, path = served(pipeline)
     artifact = then.declaration.artifacts.get(serving.artifact)
@@ -85,8 +87,10 @@ def _load(project: Project, pipeline: Pipeline, code: Code, revision: str | None
     return Trained(result, serving.artifact, path, files, applied, cache)
 
 
-def applied_params(root: Path, code: Code, revision: str, result: Result) -> dict[str, bytes]:
-    """Params files of a commit that differ from the code's: path → bytes.
+def applied_params(
+    root: Path, code: Code, revision: str, result: Result, written: Collection[str] = ()
+) -> dict[str, bytes]:
+    """Params files of a commit that differ from the code's: path → bytes. ``written``: paths that an experiment's commit may have as well.
 
     Raises CanonError where anything else differs: its model was made by other code.
     """
@@ -94,12 +98,20 @@ def applied_params(root: Path, code: Code, revision: str, result: Result) -> dic
     theirs = _source_files(root, revision, {})
     different = {path for path in ours.keys() | theirs.keys() if ours.get(path) != theirs.get(path)}
     params = {posixpath.normpath(file) for file in result.params}
+    different = {path for path in different if path in params or not _is_written(path, written)}
     other = sorted(path for path in different if path not in params or path not in theirs)
     if other:
         raise CanonError(
             f"{revision[:12]} was made by other code than that of HEAD: {listed(other)}; check it out, or `dvc exp apply` it and commit"
         )
     return {path: run_git(root, "cat-file", "blob", f"{revision}:{path}") for path in sorted(different)}
+
+
+def _is_written(path: str, written: Collection[str]) -> bool:
+    """Tell whether a path is, or lies in, what stages and DVC write: metrics that Git keeps, and the lines of .gitignore."""
+    return posixpath.basename(path) == ".gitignore" or any(
+        path == each or path.startswith(f"{each}/") for each in written
+    )
 
 
 def _source_files(root: Path, tree: str, env: Mapping[str, str]) -> dict[str, tuple[str, str]]:
