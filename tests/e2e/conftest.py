@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import once
+from tests.conftest import S3, once
+from tests.e2e.delivered import Delivered, finished_workflow, pushed_project
 from tests.e2e.faults import build_project
 from tests.e2e.projects import tiny_project
 from tests.e2e.served import DATE, bake, served_project
@@ -56,3 +57,15 @@ def served(
 def baked(served: Path) -> tuple[Path, str]:
     """The layout, and the digest of the serving image."""
     return served / "../made", bake(served)
+
+
+@pytest.fixture
+def project(s3: S3, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For what is delivered: the project, pushed, of which nothing has run. Modules with another project have a fixture of their own."""
+    return pushed_project(s3, tmp_path, tmp_path_factory)
+
+
+@pytest.fixture
+def workflow(project: Path, tmp_path: Path, s3: S3, team: Store, tmp_path_factory: pytest.TempPathFactory) -> Delivered:
+    """Its workflow, whose stages have all run."""
+    return finished_workflow(project, tmp_path, s3, team, tmp_path_factory)

@@ -13,8 +13,8 @@ from canon.model.errors import CanonError
 from canon.steps.documents import WorkflowPlan
 from canon.steps.settings import format_settings
 from tests.conftest import S3, Run, git, once
+from tests.e2e.delivered import Delivered
 from tests.e2e.planned import FILES, write_project
-from tests.e2e.test_deliver import Delivered
 from tests.e2e.test_step_plan import Planned
 from tests.registry import Registry
 from tests.tracking import Store
