@@ -13,16 +13,18 @@ from canon.baking.contained import known
 from canon.baking.evidence import Evidence, Finding
 from canon.baking.labels import DATA_HASH
 from canon.baking.provenance import Provenance
-from canon.dvc.hashes import hash_file, hash_path
-from canon.dvc.ignore import IgnoreRules
+from canon.dvc.hashes import hash_path
 from canon.dvc.lockfile import load_lockfile
 from canon.dvc.params import load_params, tracked_values
 from canon.git import commit_text, run_git, try_git
 from canon.model.errors import CanonError
 from canon.model.paths import leaves_repository
-from canon.model.pins import Pins, data_hash, folder_md5
+from canon.model.pins import Pins, data_hash
 from canon.model.project import Pipeline, Project, load_settings
 from canon.model.result import data_inputs, format_result
+from canon.model.stage import Stage
+from canon.planning.known import Known
+from canon.remotes.folder import FolderObjects
 from canon.results.collect import dvc_inputs
 from canon.results.locks import declared_stages
 
@@ -88,13 +90,10 @@ def _around(evidence: Evidence, path: str, outs: Mapping[str, str]) -> str | Non
     """The hash of a folder that stages write into, with what the code has there; None where one of the outs is a folder itself."""
     if any(md5.endswith(".dir") for md5 in outs.values()):
         return None
-    members = [(out[len(path) + 1 :], md5) for out, md5 in outs.items()]
-    rules = IgnoreRules(evidence.code)
-    for file in sorted(each for each in (evidence.code / path).rglob("*") if each.is_file()):
-        name = file.relative_to(evidence.code).as_posix()
-        if name not in outs and not rules.is_ignored(name):
-            members.append((name[len(path) + 1 :], hash_file(file)))
-    return folder_md5(members)
+    made = {out: {"md5": md5} for out, md5 in outs.items()}
+    nowhere = FolderObjects(evidence.code / ".dvc" / "objects")  # of folders alone it would be asked for their lists
+    known_here = Known(evidence.code, outs, nowhere, {"made": made})
+    return known_here.hashes(Stage("", "", deps=(path,)))[path].md5
 
 
 def _dep_problem(

@@ -87,9 +87,7 @@ def _load(project: Project, pipeline: Pipeline, code: Code, revision: str | None
     return Trained(result, serving.artifact, path, files, applied, cache)
 
 
-def applied_params(
-    root: Path, code: Code, revision: str, result: Result, written: Collection[str] = ()
-) -> dict[str, bytes]:
+def applied_params(root: Path, code: Code, revision: str, result: Result, written: Collection[str]) -> dict[str, bytes]:
     """Params files of a commit that differ from the code's: path → bytes. ``written``: paths that an experiment's commit may have as well.
 
     Raises CanonError where anything else differs: its model was made by other code.
