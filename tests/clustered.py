@@ -25,6 +25,7 @@ remote = "store"
 namespace = "ml"
 registry = "registry.example.com/ml"
 """
+SERVICES = CLUSTER + 'mlflow = "http://mlflow.mlops:5000"\n'
 REMOTE = "['remote \"store\"']\n    url = s3://bucket/dvc\n"
 HEAD = f"name: toy\nenvironment: {{image: registry.example.com/ml/toy@{DIGEST}}}\n"
 STAGES = """\

@@ -11,18 +11,11 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.clustered import COMMON, HEAD, make_clustered, rendered, tree
+from tests.clustered import COMMON, HEAD, SERVICES, make_clustered, rendered, tree
 from tests.conftest import ROOT
 
 GOLDEN = [ROOT / "tests/golden" / case / "rendered" for case in ("cluster", "workflow")]
 KUBERNETES = "1.34"
-SERVICES = """
-[tool.canon.profiles.cluster]
-remote = "store"
-namespace = "ml"
-mlflow = "http://mlflow.mlops:5000"
-registry = "registry.example.com/ml"
-"""
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,11 @@ def mlflow_variables(site: Site) -> dict[str, str]:
     return {"MLFLOW_TRACKING_URI": site.mlflow} if site.mlflow else {}
 
 
+def git_variables(site: Site) -> dict[str, str]:
+    """Where the code is fetched from, and the branches that it may be of."""
+    return {cluster.GIT_URL_VARIABLE: site.git_url, cluster.GIT_BRANCHES_VARIABLE: "\n".join(site.branches)}
+
+
 def registry_variables(site: Site) -> dict[str, str]:
     """The profile's registry, if it has one, and where its credentials are mounted."""
     if site.registry is None:

@@ -18,6 +18,7 @@ from canon.argo.containers import (
     SHARED_MEMORY,
     credentials,
     empty_dir,
+    git_variables,
     mlflow_variables,
     mounts,
     quiet_variables,
@@ -64,8 +65,7 @@ def build_plan(site: Site) -> Any:  # noqa: ANN401  Hera's models are not typed 
     env = {
         **tools_variables(site),
         **{name: f"{{{{workflow.parameters.{parameter}}}}}" for name, parameter in asked.items()},
-        cluster.GIT_URL_VARIABLE: site.git_url,
-        cluster.GIT_BRANCHES_VARIABLE: "\n".join(site.branches),
+        **git_variables(site),
         **registry_variables(site),
     }
     return hera.Container(
@@ -88,8 +88,7 @@ def build_deliver(site: Site) -> Any:  # noqa: ANN401
 
     env = {
         **tools_variables(site),
-        cluster.GIT_URL_VARIABLE: site.git_url,
-        cluster.GIT_BRANCHES_VARIABLE: "\n".join(site.branches),
+        **git_variables(site),
         **registry_variables(site),
         **mlflow_variables(site),
     }
@@ -177,8 +176,6 @@ def _beside(site: Site, name: str, depends: list[str] | None = None) -> Any:  # 
 
     env = {
         **tools_variables(site),
-        cluster.TASK_VARIABLE: TASK_PARAMETER,
-        cluster.IMAGE_VARIABLE: IMAGE_PARAMETER,
         **({cluster.REGISTRY_VARIABLE: site.registry} if site.registry else {}),
     }
     return hera.ContainerNode(

@@ -10,15 +10,8 @@ import pytest
 import yaml
 
 from canon.model import cluster
-from tests.clustered import COMMON, HEAD, STAGES, make_clustered, rendered
+from tests.clustered import COMMON, HEAD, SERVICES, STAGES, make_clustered, rendered
 
-SERVICES = """
-[tool.canon.profiles.cluster]
-remote = "store"
-namespace = "ml"
-mlflow = "http://mlflow.mlops:5000"
-registry = "registry.example.com/ml"
-"""
 REST = """\
 data: {raw: {path: raw.csv, from: {local: "s3://b/few.csv", cluster: "s3://b/all.csv"}}}
 triggers: {push: {'exp/*': cluster}}

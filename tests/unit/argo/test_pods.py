@@ -11,16 +11,8 @@ import pytest
 from canon.argo.pods import seconds_from_duration
 from canon.model import cluster
 from canon.output.yaml import load_yaml
-from tests.clustered import CLUSTER, COMMON, HEAD, STAGES, make_clustered, template_of, workflow_of
+from tests.clustered import CLUSTER, COMMON, HEAD, SERVICES, STAGES, make_clustered, template_of, workflow_of
 
-SERVICES = """
-[tool.canon.profiles.cluster]
-remote = "store"
-endpoint = "http://minio:9000"
-namespace = "ml"
-mlflow = "http://mlflow.mlops:5000"
-registry = "registry.example.com/ml"
-"""
 DATA = 'data: {raw: {path: raw.csv, from: {local: "s3://b/few.csv", cluster: "s3://b/all.csv"}}}\n'
 Mapping = dict[str, Any]
 
@@ -47,7 +39,9 @@ def secrets_of(container: Mapping) -> dict[str, bool]:
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Mapping:
-    return workflow_of(make_clustered(tmp_path, HEAD + DATA + STAGES, settings=COMMON + SERVICES))
+    return workflow_of(
+        make_clustered(tmp_path, HEAD + DATA + STAGES, settings=COMMON + SERVICES + 'endpoint = "http://minio:9000"\n')
+    )
 
 
 def with_pod(root: Path, pod: str) -> Mapping:
@@ -119,7 +113,6 @@ def test_the_tools_know_where_they_are(manifest: Mapping) -> None:
         assert env["CANON_PROTOCOL"] == str(cluster.PROTOCOL)
         assert (env["CANON_PIPELINE"], env["CANON_PROFILE"]) == ("toy", "cluster")
         assert env["CANON_WORKFLOW"] == "{{workflow.uid}}"
-        assert env["CANON_TASK"] == "{{inputs.parameters.task}}"
         assert env["CANON_REMOTE_URL"] == "s3://bucket/dvc"
         assert len(env["CANON_DAG"]) == 64
     assert [stage[name].get("dependencies") for name in ("pull", "main", "push")] == [None, ["pull"], ["pull"]]
