@@ -32,7 +32,7 @@ class Places:
         return self.run / f"{number}.exit"
 
     def go_file(self, number: int) -> Path:
-        """What `push` says of the next stage: `run`, `hit` or `stop`."""
+        """What `push` says of the next stage: `run` or `hit`."""
         return self.run / f"{number}.go"
 
 

@@ -46,13 +46,11 @@ def _running(stage: Stage, number: int, places: Places, tags: Mapping[str, str])
 
 
 def _after_word(running: Sequence[str], number: int, places: Places) -> list[str]:
-    """Wait for `push`, which saves the stage before and says what becomes of this one: `run`, `hit` or `stop`."""
+    """Wait for `push`, which saves the stage before and says what becomes of this one: `run` or `hit`."""
     go = shlex.quote(str(places.go_file(number)))
     return [
         f"while [ ! -e {go} ]; do sleep 0.2 2>/dev/null || sleep 1; done",  # POSIX knows whole seconds alone
-        f"word=$(cat {go})",
-        '[ "$word" = stop ] && exit 0',
-        'if [ "$word" = run ]; then',
+        f'if [ "$(cat {go})" = run ]; then',
         *running,
         "fi",
     ]
