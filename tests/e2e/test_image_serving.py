@@ -174,7 +174,8 @@ def test_the_profile_names_the_registry(served: Path) -> None:
         found = registry.repositories["ml/p"].tags
         assert reference.rpartition("@")[2] in found.values()
         ours = [tag.partition("-")[0] for tag in found if tag.startswith(("base-", "model-"))]
-        assert sorted(ours) == ["base", "model"] and len(found) == 3  # and the image's own
+        assert sorted(ours) == ["base", "model"]
+        assert len(found) == 3  # and the image's own
         shutil.rmtree(served / "../below")
         said = canon(served, "image", "bake", "p", "--push", code=1).stderr
         assert "example.org" in said

@@ -75,7 +75,7 @@ def test_stages_run_once_and_give_what_dvc_gives(cluster: Cluster, tmp_path: Pat
     report = cluster.run()
     assert report.phase == "Succeeded", report
     assert phases(report) == dict.fromkeys(TASKS, "Succeeded")
-    assert report.node("stages.prepare(0)").codes == {"code": 0, "pull": 0, "main": 0, "push": 0}
+    assert report.node("stages.prepare(0)").codes == {"code": 0, "fetch": 0, "main": 0, "push": 0}
     made = entries(s3)
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "-q", str(tmp_path / "code.git"), str(clone))

@@ -25,7 +25,7 @@ WORK = [{"name": "work", "mountPath": "/work"}, {"name": "tmp", "mountPath": "/t
 PRIVATE = [{"name": "private", "mountPath": "/private"}]
 OUTPUTS = ("run", "image", "deliver")
 CODE = "mkdir -p /work/run && echo code > /work/code.txt"
-PULL = "test -f /work/code.txt && echo running > /work/run/said && echo pulled for $CANON_WORKFLOW"
+FETCH = "test -f /work/code.txt && echo running > /work/run/said && echo fetched for $CANON_WORKFLOW"
 MAIN = "cd /work; cat run/said; echo 0 > run/exit"
 PUSH = "while [ ! -e /work/run/exit ]; do sleep 0.05; done; echo saved $CANON_TASK"
 
@@ -52,7 +52,9 @@ def single(script: str, image: str = TOOLS, *, mounts: Iterable[Mapping[str, Any
     return found
 
 
-def stage_template(*, code: str = CODE, pull: str = PULL, main: str = MAIN, push: str = PUSH, **more: Any) -> Manifest:
+def stage_template(
+    *, code: str = CODE, fetch: str = FETCH, main: str = MAIN, push: str = PUSH, **more: Any
+) -> Manifest:
     """The pod of a stage. ``more``: fields of the template."""
     env = [
         {"name": "CANON_WORKFLOW", "value": "{{workflow.uid}}"},
@@ -67,9 +69,9 @@ def stage_template(*, code: str = CODE, pull: str = PULL, main: str = MAIN, push
         "containerSet": {
             "volumeMounts": WORK,
             "containers": [
-                container("pull", pull, mounts=PRIVATE, env=env),
-                container("main", main, image, dependencies=["pull"]),
-                container("push", push, mounts=PRIVATE, env=env, dependencies=["pull"]),
+                container("fetch", fetch, mounts=PRIVATE, env=env),
+                container("main", main, image, dependencies=["fetch"]),
+                container("push", push, mounts=PRIVATE, env=env, dependencies=["fetch"]),
             ],
         },
         **more,

@@ -182,7 +182,7 @@ def test_names_in_texts() -> None:
         ("Failed", "main: Error (exit code 3)", 3, False),
         ("Failed", "main: Error (exit code 64)", 64, False),
         ("Failed", "Pod was active on the node longer than the specified deadline", 143, False),
-        ("Failed", "pull: Error (exit code 4)", 64, True),
+        ("Failed", "fetch: Error (exit code 4)", 64, True),
         ("Failed", "push: Error (exit code 5)", 0, True),
         ("Failed", "main: Error (exit code 137)", 137, True),
         ("Failed", "main: Error (exit code 143)", 143, True),

@@ -21,10 +21,10 @@ def test_plan_stages_and_deliver_run_in_order(harness: Harness) -> None:
         "co2.plan(0)", "co2.level-1.prepare(0)", "co2.level-1.fit-gb(0)", "co2.level-2.train(0)", "co2.level-2.evaluate(0)", "co2.deliver",
     ]  # fmt: skip
     assert report.log("plan(0)") == "plan abc\n"
-    assert report.log("level-2.train(0)", "pull") == f"pulled for {report.uid}\n"
+    assert report.log("level-2.train(0)", "fetch") == f"fetched for {report.uid}\n"
     assert report.log("level-2.train(0)") == "running\n"
     assert report.log("level-2.train(0)", "push") == "saved train\n"
-    assert report.node("level-2.train(0)").codes == {"code": 0, "pull": 0, "main": 0, "push": 0}
+    assert report.node("level-2.train(0)").codes == {"code": 0, "fetch": 0, "main": 0, "push": 0}
 
 
 def test_what_is_skipped_starts_no_pod(harness: Harness) -> None:

@@ -49,7 +49,7 @@ def run(harness: Harness, manifest: Manifest) -> Node:
     [
         ({"main": "echo 0 > /work/run/exit; exit 3"}, "Failed", 3, "main: Error (exit code 3)"),
         ({"main": "echo 0 > /work/run/exit; exit 64"}, "Failed", 64, "main: Error (exit code 64)"),
-        ({"pull": "exit 4"}, "Failed", 64, "pull: Error (exit code 4)"),
+        ({"fetch": "exit 4"}, "Failed", 64, "fetch: Error (exit code 4)"),
         ({"push": f"{WAIT}; exit 5"}, "Failed", 0, "push: Error (exit code 5)"),
         ({"push": "exit 5", "main": "sleep 60"}, "Failed", 143, "main: Error (exit code 143)"),
         ({"code": "exit 7"}, "Failed", None, "code: Error (exit code 7)"),
@@ -67,23 +67,23 @@ def test_exit_codes_of_containers(
 def test_containers_after_a_failed_one_do_not_run(harness: Harness) -> None:
     seen: list[tuple[str, str]] = []
     harness.on_container = lambda phase, each: seen.append((phase, each.name))
-    assert run(harness, stage(pull="exit 4")).codes == {"code": 0, "pull": 4, "main": 64, "push": 64}
-    assert [name for phase, name in seen if phase == "started"] == ["code", "pull"]
+    assert run(harness, stage(fetch="exit 4")).codes == {"code": 0, "fetch": 4, "main": 64, "push": 64}
+    assert [name for phase, name in seen if phase == "started"] == ["code", "fetch"]
 
 
 def test_a_kubelet_sorts_containers_by_name_and_the_first_that_failed_is_named(make_harness: MakeHarness) -> None:
-    manifest = stage(pull="exit 4", retryStrategy=RETRIED)
+    manifest = stage(fetch="exit 4", retryStrategy=RETRIED)
     harness = make_harness(by_name=True)
     harness.apply(manifest)
     report = harness.run(workflow())
-    assert (report.pods, report.node("stage(0)").message) == (1, "main: Error (exit code 64)")
-    fetch, *others = manifest["spec"]["templates"][1]["containerSet"]["containers"]
-    fetch["name"] = "fetch"
+    assert (report.pods, report.node("stage(0)").message) == (2, "fetch: Error (exit code 4)")
+    pull, *others = manifest["spec"]["templates"][1]["containerSet"]["containers"]
+    pull["name"] = "pull"
     for each in others:
-        each["dependencies"] = ["fetch"]
+        each["dependencies"] = ["pull"]
     harness.apply(manifest)
     report = harness.run(workflow())
-    assert (report.pods, report.node("stage(0)").message) == (2, "fetch: Error (exit code 4)")
+    assert (report.pods, report.node("stage(0)").message) == (1, "main: Error (exit code 64)")
 
 
 def test_a_command_that_is_not_there_is_the_executors_error(harness: Harness) -> None:
@@ -154,7 +154,7 @@ def test_what_is_not_run_again(harness: Harness, settings: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     "settings",
     [
-        {"pull": "exit 4"},
+        {"fetch": "exit 4"},
         {"push": f"{WAIT}; exit 5"},
         {"main": "echo 0 > /work/run/exit; kill -9 $$$$"},
         {"code": "exit 7"},
@@ -170,7 +170,7 @@ def test_what_is_run_again(harness: Harness, settings: dict[str, Any]) -> None:
 
 def test_a_retry_that_would_be_too_late(harness: Harness) -> None:
     strategy = {**RETRIED, "limit": 9, "backoff": {"duration": "10s", "factor": 2, "maxDuration": "1m"}}
-    harness.apply(stage(pull="exit 4", retryStrategy=strategy))
+    harness.apply(stage(fetch="exit 4", retryStrategy=strategy))
     report = harness.run(workflow())
     assert (report.pods, report.node("stage").waits) == (3, [10.0, 20.0])
     assert report.node("stage").message == "Backoff would exceed max duration limit"
@@ -196,7 +196,7 @@ def test_the_second_attempt_succeeds_and_is_not_repeated(harness: Harness) -> No
 @pytest.mark.parametrize(
     ("name", "how"),
     [
-        ("code", signal.SIGKILL), ("pull", signal.SIGKILL), ("main", signal.SIGKILL), ("push", signal.SIGKILL), ("main", signal.SIGTERM),
+        ("code", signal.SIGKILL), ("fetch", signal.SIGKILL), ("main", signal.SIGKILL), ("push", signal.SIGKILL), ("main", signal.SIGTERM),
     ],
 )  # fmt: skip
 def test_any_container_can_be_killed_at_a_moment(harness: Harness, name: str, how: signal.Signals) -> None:
@@ -208,7 +208,7 @@ def test_any_container_can_be_killed_at_a_moment(harness: Harness, name: str, ho
     harness.on_container = kill
     scripts = {
         each: f"echo running > /work/{each}-runs; mkdir -p /work/run; sleep 0.1; touch /work/run/exit"
-        for each in ("code", "pull", "main", "push")
+        for each in ("code", "fetch", "main", "push")
     }
     node = run(harness, stage(**{**scripts, name: f"touch /work/{name}-runs; sleep 60"}))
     assert node.phase == ("Error" if name == "code" else "Failed")
@@ -235,7 +235,7 @@ def test_stop_reaches_all_containers(harness: Harness) -> None:
     submitted.stop()
     node = submitted.wait().node("stage")
     assert (node.phase, node.exit_code, node.outputs) == ("Failed", 9, {})
-    assert node.codes == {"code": 0, "pull": 0, "main": 9, "push": 143}
+    assert node.codes == {"code": 0, "fetch": 0, "main": 9, "push": 143}
 
 
 def test_a_pod_that_is_deleted(harness: Harness) -> None:
@@ -269,7 +269,7 @@ def test_a_volume_of_nobody(harness: Harness) -> None:
 
 
 def test_the_exit_codes_of_others_can_be_read(harness: Harness) -> None:
-    script = "cat /var/run/argo/ctr/pull/exitcode; echo; echo 2/3 > $ARGO_PROGRESS_FILE; echo 0 > /work/run/exit"
+    script = "cat /var/run/argo/ctr/fetch/exitcode; echo; echo 2/3 > $ARGO_PROGRESS_FILE; echo 0 > /work/run/exit"
     harness.apply(stage(main=script))
     report = harness.run(workflow())
     assert report.log("stage") == "0\n"

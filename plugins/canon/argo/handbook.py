@@ -23,7 +23,7 @@ A pod takes those that are there: what needs no credentials, or has them by work
 of its tool. Written is what is usual; put your own values in place of the capitals.
 """
 _REMOTE = """\
-- `{name}`: DVC's remote, {url}; plan, pull, push and deliver have it, the user's command never. An account that may read, list and write
+- `{name}`: DVC's remote, {url}; plan, fetch, push and deliver have it, the user's command never. An account that may read, list and write
   below that address alone, and delete below `canon/` and `runs/` there.
 
   ```sh

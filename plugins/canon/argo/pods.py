@@ -1,9 +1,9 @@
 """The pods of a Workflow as Hera's templates: `plan`, one for each shape of a stage's pod, `deliver`.
 
-A stage's pod has the init container `code` and the containers `pull`, `main` and `push`; each `->` waits for the one before::
+A stage's pod has the init container `code` and the containers `fetch`, `main` and `push`; each `->` waits for the one before::
 
-    code (base image) -> pull (tools) -> main (base image, the user's command)
-                                      -> push (tools, waits for main's exit file)
+    code (base image) -> fetch (tools) -> main (base image, the user's command)
+                                       -> push (tools, waits for main's exit file)
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def build_stage(site: Site, name: str, pod: Pod, *, is_data: bool) -> Any:  # no
         init_containers=[_code()],
         volumes=volumes,
         volume_mounts=shared_mounts(),
-        containers=[_pull(site), _main(site, pod, is_data=is_data), _push(site)],
+        containers=[_fetch(site), _main(site, pod, is_data=is_data), _push(site)],
     )  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def _code() -> Any:  # noqa: ANN401
     )
 
 
-def _beside(site: Site, name: str, depends: list[str] | None = None) -> Any:  # noqa: ANN401
+def _beside(site: Site, name: str, command: str, depends: list[str] | None = None) -> Any:  # noqa: ANN401
     from hera import workflows as hera
 
     env = {
@@ -182,7 +182,7 @@ def _beside(site: Site, name: str, depends: list[str] | None = None) -> Any:  # 
         name=name,
         image=site.tools_image,
         command=TOOLS_COMMAND,
-        args=["step", name, TASK_PARAMETER],
+        args=["step", command, TASK_PARAMETER],
         dependencies=depends,
         env=variables(env),
         env_from=credentials(site, ("remote",)),
@@ -192,12 +192,12 @@ def _beside(site: Site, name: str, depends: list[str] | None = None) -> Any:  # 
     )
 
 
-def _pull(site: Site) -> Any:  # noqa: ANN401
-    return _beside(site, cluster.PULL)
+def _fetch(site: Site) -> Any:  # noqa: ANN401
+    return _beside(site, cluster.FETCH, "pull")
 
 
 def _push(site: Site) -> Any:  # noqa: ANN401
-    return _beside(site, cluster.PUSH, [cluster.PULL])
+    return _beside(site, cluster.PUSH, "push", [cluster.FETCH])
 
 
 def _main(site: Site, pod: Pod, *, is_data: bool) -> Any:  # noqa: ANN401
@@ -212,7 +212,7 @@ def _main(site: Site, pod: Pod, *, is_data: bool) -> Any:  # noqa: ANN401
         name=cluster.MAIN,
         image=site.tools_image if is_data else IMAGE_PARAMETER,
         command=["/bin/sh", cluster.SCRIPT],
-        dependencies=[cluster.PULL],
+        dependencies=[cluster.FETCH],
         env=variables(env, pod),
         env_from=credentials(site, whats, pod.env_from or ()) or None,
         resources=resources(pod),

@@ -1,6 +1,6 @@
 """What a generated Workflow and the tools in its pods agree on: paths, variables and parameters, under one protocol number.
 
-A pod of a stage has the init container `code` and the containers `pull`, `main` and `push`. All mount the workspace; `pull` and `push` alone
+A pod of a stage has the init container `code` and the containers `fetch`, `main` and `push`. All mount the workspace; `fetch` and `push` alone
 mount the private folder, which holds credentials' use, keys and the cache.
 """
 
@@ -14,14 +14,15 @@ WORK = "/canon/work"
 CODE = f"{WORK}/src"
 """The source tree, copied there from the base image: the working folder of the stages' commands."""
 RUN = f"{WORK}/run"
-"""Where `pull` and `push` talk to `main`: its script `main.sh`, `<number of a stage>.exit`, `<number>.go`."""
+"""Where `fetch` and `push` talk to `main`: its script `main.sh`, `<number of a stage>.exit`, `<number>.go`."""
 SCRIPT = f"{RUN}/main.sh"
 PRIVATE = "/canon/private"
 OUTPUTS = f"{PRIVATE}/outputs"
 """Output parameters, one file each."""
 
-CODE_CONTAINER, PULL, MAIN, PUSH = "code", "pull", "main", "push"
-"""Containers of a stage's pod. `main` is the user's: its exit code is the node's."""
+CODE_CONTAINER, FETCH, MAIN, PUSH = "code", "fetch", "main", "push"
+"""Containers of a stage's pod. `main` is the user's: its exit code is the node's. A kubelet lists them by name and Argo names the first that failed:
+what others wait for has to come before `main` there, or its fault is taken for a stage's own, which is not tried again."""
 
 PLAN, DELIVER = "plan", "deliver"
 """Tasks beside the stages'."""

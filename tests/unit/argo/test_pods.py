@@ -73,11 +73,11 @@ def test_credentials_are_where_they_are_needed_and_nowhere_else(manifest: Mappin
         "plan/main": {"remote", "git-read"},
         "deliver/main": {"remote", "git-write", "mlflow"},
         "stage/code": set(),
-        "stage/pull": {"remote"},
+        "stage/fetch": {"remote"},
         "stage/main": {"data"},
         "stage/push": {"remote"},
         "stage-2/code": set(),
-        "stage-2/pull": {"remote"},
+        "stage-2/fetch": {"remote"},
         "stage-2/main": {"mlflow"},
         "stage-2/push": {"remote"},
     }
@@ -86,14 +86,14 @@ def test_credentials_are_where_they_are_needed_and_nowhere_else(manifest: Mappin
         name: {mount["name"] for mount in container.get("volumeMounts", ())} for name, container in every_container(manifest)
     }  # fmt: skip
     assert {name for name, volumes in mounted.items() if "private" in volumes} == {
-        name for name in held if name.endswith(("/pull", "/push")) or name.startswith(("plan", "deliver"))
+        name for name in held if name.endswith(("/fetch", "/push")) or name.startswith(("plan", "deliver"))
     }
     assert {name for name, volumes in mounted.items() if "registry" in volumes} == {"plan/main", "deliver/main"}
 
 
 def test_a_datasets_stage_runs_canon_itself(manifest: Mapping) -> None:
     data, train = (containers_of(template_of(manifest, name)) for name in ("stage", "stage-2"))
-    assert data["main"]["image"] == data["pull"]["image"]
+    assert data["main"]["image"] == data["fetch"]["image"]
     assert data["code"]["image"] == train["main"]["image"] == "{{inputs.parameters.image}}"
     assert data["main"]["command"] == train["main"]["command"] == ["/bin/sh", cluster.SCRIPT]
     assert env_of(data["main"])["AWS_ENDPOINT_URL"] == "http://minio:9000"
@@ -107,15 +107,15 @@ def test_a_datasets_stage_runs_canon_itself(manifest: Mapping) -> None:
 
 def test_the_tools_know_where_they_are(manifest: Mapping) -> None:
     stage = containers_of(template_of(manifest, "stage-2"))
-    for name in ("pull", "push"):
+    for name, command in (("fetch", "pull"), ("push", "push")):
         env = env_of(stage[name])
-        assert stage[name]["args"] == ["step", name, "{{inputs.parameters.task}}"]
+        assert stage[name]["args"] == ["step", command, "{{inputs.parameters.task}}"]
         assert env["CANON_PROTOCOL"] == str(cluster.PROTOCOL)
         assert (env["CANON_PIPELINE"], env["CANON_PROFILE"]) == ("toy", "cluster")
         assert env["CANON_WORKFLOW"] == "{{workflow.uid}}"
         assert env["CANON_REMOTE_URL"] == "s3://bucket/dvc"
         assert len(env["CANON_DAG"]) == 64
-    assert [stage[name].get("dependencies") for name in ("pull", "main", "push")] == [None, ["pull"], ["pull"]]
+    assert [stage[name].get("dependencies") for name in ("fetch", "main", "push")] == [None, ["fetch"], ["fetch"]]
     plan = env_of(containers_of(template_of(manifest, "plan"))["main"])
     assert plan["CANON_REVISION"] == "{{workflow.parameters.revision}}"
     assert plan["CANON_GIT_BRANCHES"] == "main"
@@ -169,7 +169,7 @@ def test_the_users_variables_replace_ours_and_secrets_both(tmp_path: Path) -> No
     assert env_of(main) == {"HOME": "/mnt", "TMPDIR": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", "A": "b", "KEY": ""}  # noqa: S108
     assert {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}} in main["env"]
     assert secrets_of(main) == {"more": False}
-    assert "A" not in env_of(containers_of(stage)["pull"])
+    assert "A" not in env_of(containers_of(stage)["fetch"])
 
 
 def test_an_affinity_is_passed_on_as_it_is_written(tmp_path: Path) -> None:
