@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from canon.model import cluster
 from canon.model.errors import CanonError
 from canon.steps.documents import WorkflowPlan
 from canon.steps.settings import format_settings
-from tests.conftest import S3, Run, git, once
+from tests.conftest import ACCESS_KEY, S3, SECRET_KEY, Run, git, once
 from tests.e2e.delivered import Delivered
 from tests.e2e.planned import FILES, write_project
 from tests.e2e.test_step_plan import Planned
@@ -57,11 +57,16 @@ def planned(s3: S3, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) ->
         yield Planned(root, tmp_path, s3, registry)
 
 
-def delivered(planned: Planned, s3: S3, team: Store, uid: str, plan: WorkflowPlan) -> Delivered:
+def delivered(
+    planned: Planned, s3: S3, team: Store, uid: str, plan: WorkflowPlan, secret: Mapping[str, str] | None = None
+) -> Delivered:
     """The workflow of a plan, whose stages have all run."""
-    fields = {name: getattr(plan, name) for name in ("revision", "tree", "image", "declared", "applied", "accept")}
+    fields = {
+        name: getattr(plan, name) for name in ("profile", "revision", "tree", "image", "declared", "applied", "accept")
+    }
     workflow = Delivered(planned.root, planned.folder / "pods", s3, uid, team, **fields)
     workflow.environ[cluster.REGISTRY_VARIABLE] = f"{planned.registry.host}/ml"
+    workflow.secret |= secret or {}
     workflow.run_all()
     return workflow
 
@@ -105,6 +110,41 @@ def test_another_readme_is_another_image_of_the_same_model_and_no_other_row(
     assert again["image"] != noted["image"]
     assert len(team.rows("p")) == 1
     assert planned.plan("three")[1]["deliver"] == "false"
+
+
+def test_what_the_clock_starts_pins_anew_and_the_branch_keeps_its_pins(
+    planned: Planned, s3: S3, team: Store, run: Run
+) -> None:
+    """New content of a source is a new experiment, and an image that can be proven; without new content nothing runs."""
+    file = planned.root / "pipelines/p.yaml"
+    file.write_text(file.read_text().replace("cluster: samples/full.csv", f"cluster: 's3://{s3.bucket}/full.csv'"))
+    s3.put("full.csv", b"4\n5\n")
+    pins = {"AWS_ENDPOINT_URL": s3.endpoint}
+    run(planned.root, "canon", "data", "pin", "--profile", "cluster", env=pins)
+    planned.canon("render")
+    committed = planned.push("main")
+    by_clock = {cluster.PROFILE_VARIABLE: "cluster", cluster.PIN_VARIABLE: "true"}
+    secret = {"AWS_ENDPOINT_URL": s3.endpoint, "AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+    by_clock |= {f"{cluster.DATA_PREFIX}{name}": value for name, value in secret.items()}
+    planned.environ[cluster.DAG_VARIABLE] = planned.graph()
+    assert "raw: " in " ".join(planned.plan("asis", **by_clock)[0].applied["pipelines/p.pins.yaml"].split())
+    assert any("as the commit says" in each for each in planned.said)
+    s3.put("full.csv", b"4\n5\n6\n")
+    plan, outputs = planned.plan("one", **by_clock)
+    assert any("other content than the commit says" in each for each in planned.said)
+    assert outputs["deliver"] == "true"
+    workflow = delivered(planned, s3, team, "one", plan, secret)
+    noted = workflow.deliver()
+    git(planned.root, "fetch", "-q", "origin", "refs/exps/*:refs/exps/*")
+    run(planned.root, "canon", "image", "verify", noted["image"])
+    before, after = (
+        git(workflow.code, "show", f"{each}:pipelines/p.pins.yaml")
+        for each in (committed, workflow.experiments()[noted["experiment"]])
+    )
+    assert before != after
+    assert git(workflow.code, "rev-parse", "main") == committed
+    assert planned.plan("two", **by_clock)[1]["deliver"] == "false"
+    assert planned.plan("three", **by_clock | {cluster.PIN_VARIABLE: "false"})[1]["deliver"] == "true"
 
 
 def test_a_base_of_another_code_is_refused(planned: Planned, s3: S3, team: Store) -> None:

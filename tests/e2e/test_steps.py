@@ -48,6 +48,8 @@ class Workflow:
             **plan,
         )  # fmt: skip
         write_plan(self.remote.objects(), uid, self.plan)
+        self.secret: dict[str, str] = {}
+        """Variables of the user's command."""
         self.environ = {
             cluster.PROTOCOL_VARIABLE: str(cluster.PROTOCOL),
             cluster.WORKFLOW_VARIABLE: uid,
@@ -70,7 +72,7 @@ class Workflow:
 
     def main(self, pod: Pod) -> int:
         return subprocess.run(
-            ["/bin/sh", str(pod.places.script)], env={"PATH": os.environ["PATH"]}, check=False
+            ["/bin/sh", str(pod.places.script)], env={"PATH": os.environ["PATH"], **self.secret}, check=False
         ).returncode
 
     def run(self, task: str, attempt: int = 1, between: Callable[[Pod], object] = lambda _: None) -> int:

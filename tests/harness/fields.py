@@ -133,7 +133,7 @@ KINDS: Mapping[str, Any] = {
         "apiVersion": ANY,
         "kind": ANY,
         "metadata": METADATA,
-        "spec": {"workflowTemplateRef": REF, "arguments": ARGUMENTS},
+        "spec": {"workflowTemplateRef": REF, "arguments": ARGUMENTS, "entrypoint": ANY},
     },
 }
 

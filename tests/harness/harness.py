@@ -224,4 +224,5 @@ class Submitted:
                 raise InvalidSpecError(f"spec.arguments.{name}.value or spec.arguments.{name}.valueFrom is required")
             values[name] = early.text(format_value(each["value"]))
         arguments = {"parameters": [{"name": name, "value": value} for name, value in values.items()]}
-        return {**spec, "arguments": arguments}, Scope({"workflow": {**own, "parameters": values}})
+        entry = {name: self._manifest["spec"][name] for name in ("entrypoint",) if name in self._manifest["spec"]}
+        return {**spec, **entry, "arguments": arguments}, Scope({"workflow": {**own, "parameters": values}})

@@ -85,12 +85,15 @@ def variables(values: Mapping[str, str], pod: Pod | None = None) -> list[Any]:
     return found
 
 
-def credentials(site: Site, whats: Iterable[str], required: Iterable[str] = ()) -> list[Any]:
+def credentials(site: Site, whats: Iterable[str], required: Iterable[str] = (), prefix: str | None = None) -> list[Any]:
     """A container's `envFrom`: Secrets of this pipeline and profile, which a cluster may do without, and the user's own."""
     from hera.workflows import models as m
 
     named = [(site.secret(what), True) for what in whats] + [(name, None) for name in required]
-    return [m.EnvFromSource(secret_ref=m.SecretEnvSource(name=name, optional=optional)) for name, optional in named]
+    return [
+        m.EnvFromSource(prefix=prefix, secret_ref=m.SecretEnvSource(name=name, optional=optional))
+        for name, optional in named
+    ]
 
 
 def mounts(**places: str) -> list[Any]:

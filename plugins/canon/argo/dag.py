@@ -14,6 +14,8 @@ MAX_TASKS = 200
 MANY = 50
 """Tasks from which on what is the same in all stands in the text once: it would be a fifth of a large file."""
 MAIN = "main"
+SCHEDULED = "scheduled"
+"""What the clock enters by: as `main`, with datasets pinned anew."""
 STAGES = "stages"
 
 
@@ -31,14 +33,17 @@ def cut_blocks(tasks: Sequence[Task], most: int = MAX_TASKS) -> tuple[tuple[Task
     return tuple(tuple(ordered[start : start + most]) for start in range(0, len(ordered), most))
 
 
-def build_dags(tasks: Sequence[Task], shapes: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The DAG templates `main` and `stages`, or with many tasks `stages-1`, `stages-2` …; ``shapes``: task → template of its pod."""
+def build_dags(tasks: Sequence[Task], shapes: Mapping[str, str], *, scheduled: bool = False) -> list[dict[str, Any]]:
+    """The DAG templates `main` and `stages`, or with many tasks `stages-1`, `stages-2` …; ``shapes``: task → template of its pod.
+
+    ``scheduled``: also that which the clock enters by.
+    """
     blocks = cut_blocks(tasks)
     names = [STAGES] if len(blocks) == 1 else [f"{STAGES}-{number}" for number in range(1, len(blocks) + 1)]
     before = [f"{cluster.PLAN}.Succeeded", *(f"{name}.Succeeded" for name in names)]
     given = [cluster.RUNS, cluster.IMAGE]
     outputs = [_argument(name, f"{{{{tasks.{cluster.PLAN}.outputs.parameters.{name}}}}}") for name in given]
-    main = [
+    main: list[dict[str, Any]] = [
         {"name": cluster.PLAN, "template": cluster.PLAN},
         *(
             {"name": name, "template": name, "depends": depends, "arguments": {"parameters": outputs}}
@@ -56,7 +61,11 @@ def build_dags(tasks: Sequence[Task], shapes: Mapping[str, str]) -> list[dict[st
         {"name": name, "inputs": inputs, "dag": {"tasks": _build_tasks(block, shapes)}}
         for name, block in zip(names, blocks, strict=True)
     ]
-    return [{"name": MAIN, "dag": {"tasks": main}}, *nested]
+    entries = [{"name": MAIN, "dag": {"tasks": main}}]
+    if scheduled:
+        anew = {**main[0], "arguments": {"parameters": [_argument(cluster.PIN, "true")]}}
+        entries.append({"name": SCHEDULED, "dag": {"tasks": [anew, *main[1:]]}})
+    return [*entries, *nested]
 
 
 def fill_in_hash(templates: Iterable[Mapping[str, Any]], dag: str) -> None:

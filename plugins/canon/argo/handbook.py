@@ -31,7 +31,7 @@ _REMOTE = """\
   ```
 """
 _DATA = """\
-- `{name}`: where datasets come from; the stages `data-…` alone have it. An account that may read.
+- `{name}`: where datasets come from; the stages `data-…` alone have it{plan}. An account that may read.
 
   ```sh
   kubectl -n {namespace} create secret generic {name} --from-literal=AWS_ACCESS_KEY_ID=ID --from-literal=AWS_SECRET_ACCESS_KEY=KEY
@@ -103,14 +103,16 @@ executor: |
 """
 
 
-def format_handbook(source: str, sites: Sequence[Site], pushed: Sequence[Site]) -> str:
-    """The text of the README of a pipeline's platform folder; ``pushed``: those sites where a push starts a Workflow."""
+def format_handbook(source: str, sites: Sequence[Site], pushed: Sequence[Site], scheduled: Sequence[Site] = ()) -> str:
+    """The text of the README of a pipeline's platform folder; ``pushed``, ``scheduled``: the sites where a push, or the clock, starts a Workflow."""
     first = sites[0]
     namespaces = dict.fromkeys(site.namespace for site in sites)
     apply = "\n".join(f"kubectl apply -f argo/{first.pipeline}/platform/{namespace}.yaml" for namespace in namespaces)
     text = _HEAD.format(mark=MARK, source=source, pipeline=first.pipeline, apply=apply)
     for site in sites:
-        text += f"\n### Profile `{site.profile}`, namespace {site.namespace}\n\n" + "\n".join(_secrets(site))
+        text += f"\n### Profile `{site.profile}`, namespace {site.namespace}\n\n" + "\n".join(
+            _secrets(site, is_scheduled=site in scheduled)
+        )
     for namespace in dict.fromkeys(site.namespace for site in pushed):
         text += _WEBHOOK.format(namespace=namespace, account=first.account("events"))
     return text + _TAIL.format(pipeline=first.pipeline)
@@ -124,11 +126,12 @@ def _git_keys(site: Site) -> str:
     return f"--from-file={cluster.GIT_KEY_VARIABLE}=KEYFILE --from-file={cluster.GIT_HOSTS_VARIABLE}=KNOWN-HOSTS-FILE"
 
 
-def _secrets(site: Site) -> list[str]:
+def _secrets(site: Site, *, is_scheduled: bool) -> list[str]:
     namespace = site.namespace
+    plan = ", and plan, which pins anew when the clock starts it" if is_scheduled else ""
     found = [
         _REMOTE.format(name=site.secret("remote"), namespace=namespace, url=site.remote.url),
-        _DATA.format(name=site.secret("data"), namespace=namespace),
+        _DATA.format(name=site.secret("data"), namespace=namespace, plan=plan),
         _GIT.format(
             read=site.secret("git-read"),
             write=site.secret("git-write"),

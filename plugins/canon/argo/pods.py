@@ -52,8 +52,8 @@ def seconds_from_duration(text: str) -> int:
     return math.ceil(sum(float(number) * _SECONDS[unit] for number, unit in parts))
 
 
-def build_plan(site: Site) -> Any:  # noqa: ANN401  Hera's models are not typed here
-    """Fetches the revision, makes sure of the base image, and says which tasks run."""
+def build_plan(site: Site, *, is_scheduled: bool) -> Any:  # noqa: ANN401  Hera's models are not typed here
+    """Fetches the revision, makes sure of the base image, and says which tasks run. ``is_scheduled``: it may have to pin datasets anew."""
     from hera import workflows as hera
     from hera.workflows import models as m
 
@@ -68,15 +68,20 @@ def build_plan(site: Site) -> Any:  # noqa: ANN401  Hera's models are not typed 
         **git_variables(site),
         **registry_variables(site),
     }
+    secrets = credentials(site, ("remote", "git-read"))
+    if is_scheduled:
+        env[cluster.PIN_VARIABLE] = f"{{{{inputs.parameters.{cluster.PIN}}}}}"
+        secrets += credentials(site, ("data",), prefix=cluster.DATA_PREFIX)
     return hera.Container(
         name=cluster.PLAN,
         service_account_name=site.account("plan"),
+        inputs=[hera.Parameter(name=cluster.PIN, value="false")] if is_scheduled else None,
         retry_strategy=_retries(Retries(), policy="OnError"),
         outputs=[
             hera.Parameter(name=name, value_from=m.ValueFrom(path=f"{cluster.OUTPUTS}/{name}"))
             for name in (cluster.RUNS, cluster.IMAGE, cluster.DELIVERS)
         ],
-        env_from=credentials(site, ("remote", "git-read")),
+        env_from=secrets,
         resources=small("100m", "256Mi", "1Gi"),
         **_tools_pod(site, env, "plan"),
     )

@@ -32,7 +32,7 @@ def build_manifests(frame: Frame) -> Manifests:
     # A profile's name holds no dot: these names are nobody else's.
     site, triggers = frame.site, frame.triggers
     found = {f"{site.profile}.yaml": build_workflow_template(frame)}
-    if triggers.schedule and triggers.schedule.profile == site.profile:
+    if triggers.schedule and frame.is_scheduled:
         found[f"{site.profile}.schedule.yaml"] = build_schedule(site, triggers.schedule)
     patterns = _pushes(triggers, site)
     if patterns:
@@ -59,7 +59,7 @@ def render_argo(
         manifests = build(frame)
         template = manifests[f"{site.profile}.yaml"]["spec"]
         fill_in_hash(template["templates"], dag)
-        template["templates"] = [*build_dags(tasks, shapes), *template["templates"]]
+        template["templates"] = [*build_dags(tasks, shapes, scheduled=frame.is_scheduled), *template["templates"]]
         for name, manifest in manifests.items():
             path = f"{folder}/workflow/{name}"
             try:
@@ -83,5 +83,7 @@ def _render_platform(pipeline: Pipeline, folder: str, sites: Sequence[Site]) -> 
         events = [each.name for each in pushed if each.namespace == namespace]
         text = format_manifests(pipeline.file, *build_platform(site, events=events))
         files.append(RenderedFile(path=f"{folder}/platform/{namespace}.yaml", text=text))
-    text = format_handbook(pipeline.file, sites, pushed)
+    schedule = pipeline.declaration.triggers.schedule
+    scheduled = [site for site in sites if schedule and schedule.profile == site.profile]
+    text = format_handbook(pipeline.file, sites, pushed, scheduled)
     return [*files, RenderedFile(path=f"{folder}/platform/README.md", text=text)]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from canon.argo.dag import SCHEDULED
 from canon.argo.site import Site
 from canon.model import cluster
 from canon.model.branches import regex_from_branch
@@ -37,7 +38,10 @@ _AS_SCP = re.compile(f"{_HOST}:{_PATH}")
 
 
 def build_schedule(site: Site, schedule: Schedule) -> dict[str, Any]:
-    """The manifest of a CronWorkflow. Two runs at once would only wait for each other's mutex."""
+    """The manifest of a CronWorkflow. Two runs at once would only wait for each other's mutex.
+
+    It enters by a template of its own, which pins the datasets anew: with an argument everybody who may start a workflow could.
+    """
     from hera import workflows as hera
     from hera.workflows import models as m
 
@@ -48,6 +52,7 @@ def build_schedule(site: Site, schedule: Schedule) -> dict[str, Any]:
         schedules=[" ".join(schedule.cron.split())],
         timezone=schedule.timezone,
         concurrency_policy="Forbid",
+        entrypoint=SCHEDULED,
         workflow_template_ref=m.WorkflowTemplateRef(name=site.name),
         arguments=[hera.Parameter(name=cluster.REVISION, value="")],
     ).to_dict()

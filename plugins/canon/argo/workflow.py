@@ -44,6 +44,12 @@ class Frame:
     shapes: tuple[Shape, ...]
 
     @property
+    def is_scheduled(self) -> bool:
+        """Whether the clock starts it."""
+        schedule = self.triggers.schedule
+        return schedule is not None and schedule.profile == self.site.profile
+
+    @property
     def key(self) -> str:
         """A sha256 of it, 64 hex digits."""
         shapes = [[shape.name, shape.pod.model_dump(mode="json"), shape.is_data] for shape in self.shapes]
@@ -113,7 +119,7 @@ def build_workflow_template(frame: Frame) -> dict[str, Any]:
         pod_gc=m.PodGC(strategy="OnWorkflowSuccess", delete_delay_duration="60s"),
         volumes=[empty_dir(WORK), empty_dir(SCRATCH)],
         templates=[
-            build_plan(site),
+            build_plan(site, is_scheduled=frame.is_scheduled),
             *(build_stage(site, shape.name, shape.pod, is_data=shape.is_data) for shape in frame.shapes),
             build_deliver(site),
         ],

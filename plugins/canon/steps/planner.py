@@ -38,6 +38,7 @@ from canon.steps.documents import (
     write_plan,
     write_record,
 )
+from canon.steps.pins import pin_anew
 from canon.steps.places import Pod
 from canon.steps.revision import fetch_revision, git_credentials, repository_of_environment
 from canon.steps.settings import apply_settings, settings_from_text
@@ -64,6 +65,9 @@ def plan_workflow(pod: Pod, say: Say) -> None:
     project, pipeline, profile = _declared(root, environ)
     image = _base_image(project, pipeline, environ, say)
     tree = commit_source_tree(root, commit)
+    if environ.get(cluster.PIN_VARIABLE) == "true":
+        pin_anew(project, pipeline, profile, environ, say)
+        project = load_project(root)
     _apply(project, pipeline, profile, environ)
     project = load_project(root)
     pipeline = project.pipeline(pipeline.name)

@@ -91,6 +91,23 @@ def test_credentials_are_where_they_are_needed_and_nowhere_else(manifest: Mappin
     assert {name for name, volumes in mounted.items() if "registry" in volumes} == {"plan/main", "deliver/main"}
 
 
+def test_plan_reads_sources_where_the_clock_starts_it_and_no_parameter_says_so(tmp_path: Path) -> None:
+    schedule = 'triggers: {schedule: {cron: "0 3 * * 1", profile: cluster}}\n'
+    root = make_clustered(tmp_path, HEAD + DATA + schedule + STAGES)
+    manifest = workflow_of(root)
+    plan = template_of(manifest, "plan")
+    sources = [each for each in plan["container"]["envFrom"] if each["secretRef"]["name"].endswith("-data")]
+    assert [each["prefix"] for each in sources] == ["CANON_DATA_"]
+    assert plan["inputs"]["parameters"] == [{"name": "pin", "value": "false"}]
+    given = {name: template_of(manifest, name)["dag"]["tasks"][0].get("arguments") for name in ("main", "scheduled")}
+    assert given == {"main": None, "scheduled": {"parameters": [{"name": "pin", "value": "true"}]}}
+    assert "pin" not in [each["name"] for each in manifest["spec"]["arguments"]["parameters"]]
+    assert (
+        workflow_of(root, "argo/toy/workflow/cluster.schedule.yaml")["spec"]["workflowSpec"]["entrypoint"]
+        == "scheduled"
+    )
+
+
 def test_a_datasets_stage_runs_canon_itself(manifest: Mapping) -> None:
     data, train = (containers_of(template_of(manifest, name)) for name in ("stage", "stage-2"))
     assert data["main"]["image"] == data["fetch"]["image"]
