@@ -66,6 +66,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "asInt": as_int,
     "int": as_int,
     "jsonpath": jsonpath,
+    "replace": str.replace,
     "string": format_value,
     "toJson": json.dumps,
 }

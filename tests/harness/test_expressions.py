@@ -46,6 +46,7 @@ VALUES = {
         ("'it\\'s' == `it's`", True),
         ("nil ?? nil ?? 3", 3),
         ("1 == true", False),
+        ("replace('$(A) $', '$', '$$')", "$$(A) $$"),
     ],
 )
 def test_values_of_expressions(text: str, value: Any) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tests.clustered import make_clustered, template_of, workflow_of
+from tests.harness.fixtures import MakeHarness
 from tests.harness.harness import Harness
-from tests.harness.manifests import pipeline, stage_template, workflow
+from tests.harness.manifests import pipeline, single, stage_template, workflow
 
 ALL = {"prepare": True, "fit-gb": True, "train": True, "evaluate": True}
 NONE = dict.fromkeys(ALL, False)
@@ -74,3 +78,26 @@ def test_many_skipped_tasks_cost_nothing(harness: Harness, count: int) -> None:
     report = harness.run(workflow())
     assert (report.phase, report.pods) == ("Succeeded", 1), report
     assert [node.phase for node in report.nodes].count("Skipped") == count
+
+
+@pytest.mark.parametrize(
+    "text", ["$(AWS_SECRET_ACCESS_KEY)", "$$(CANON_PIPELINE) $HOME $", "{{workflow.name}}\"\n'x\\"]
+)
+def test_a_parameter_reaches_plan_as_it_was_given(make_harness: MakeHarness, tmp_path: Path, text: str) -> None:
+    """A kubelet replaces `$(NAME)` in a variable's value, by a Secret's as by any other: a message that quotes it would print that."""
+    manifest = workflow_of(make_clustered(tmp_path))
+    plan = template_of(manifest, "plan")
+    plan["container"] |= single('printf "%s|" "$CANON_REVISION" "$CANON_SET" "$CANON_FRESH"')
+    del plan["outputs"], plan["retryStrategy"]
+    manifest["spec"] |= {"entrypoint": "plan", "templates": [plan]}
+    harness = make_harness(
+        namespace="ml", secrets={"canon-toy-cluster-remote": {"AWS_SECRET_ACCESS_KEY": "a secret that nobody prints"}}
+    )
+    harness.apply(manifest)
+    started = workflow(revision=text, set=text, fresh=text)
+    started["spec"]["workflowTemplateRef"] = {"name": "toy-cluster"}
+    started["metadata"]["namespace"] = "ml"
+    report = harness.run(started)
+    assert report.phase == "Succeeded", report
+    given = text.replace("{{workflow.name}}", report.name)  # the controller's own names are no secret
+    assert report.log("") == f"{given}|" * 3

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 KNOWN = frozenset({"workflow.uid", "workflow.name", "workflow.namespace"})
 """Names of the controller's own that every template has."""
-FUNCTIONS = frozenset({"jsonpath", "asInt"})
+FUNCTIONS = frozenset({"jsonpath", "asInt", "replace"})
 WORDS = frozenset({"not", "and", "or", "in", "contains", "startsWith", "endsWith", "matches", "true", "false", "nil"})
 RETRIED = frozenset({"lastRetry.status", "lastRetry.message", "lastRetry.exitCode", "lastRetry.duration"})
 _TAG = re.compile(r"\{\{(=?)(.*?)\}\}", re.DOTALL)

@@ -64,7 +64,7 @@ def build_plan(site: Site, *, is_scheduled: bool) -> Any:  # noqa: ANN401  Hera'
     }
     env = {
         **tools_variables(site),
-        **{name: f"{{{{workflow.parameters.{parameter}}}}}" for name, parameter in asked.items()},
+        **{name: _as_it_is(f"workflow.parameters.{parameter}") for name, parameter in asked.items()},
         **git_variables(site),
         **registry_variables(site),
     }
@@ -85,6 +85,11 @@ def build_plan(site: Site, *, is_scheduled: bool) -> Any:  # noqa: ANN401  Hera'
         resources=small("100m", "256Mi", "1Gi"),
         **_tools_pod(site, env, "plan"),
     )
+
+
+def _as_it_is(name: str) -> str:
+    """A parameter as a variable's value: a kubelet would put another variable, a Secret's too, in place of its `$(NAME)`."""
+    return f"{{{{=replace({name}, '$', '$$')}}}}"
 
 
 def build_deliver(site: Site) -> Any:  # noqa: ANN401

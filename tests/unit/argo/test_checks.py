@@ -147,7 +147,7 @@ def many_templates(manifest: Manifest) -> None:
         (wrong_output, "main.dag.deliver.when: `{{tasks.plan.outputs.parameters.delivers}}`: the task `plan` has no output `delivers`"),
         (missing_argument, "stages.dag.train: the input `image` of the template `stage` is not given"),
         (unknown_argument, "stages.dag.train: the template `stage` has no input `more`"),
-        (wrong_parameter, "`{{workflow.parameters.revision}}`: the Workflow has no parameter `revision`"),
+        (wrong_parameter, "`workflow.parameters.revision`: the Workflow has no parameter `revision`"),
         (wrong_retry, "spec.templates.stage.retryStrategy.expression: `lastRetry.state`"),
         (wrong_patch, "spec.podSpecPatch: is not YAML"),
         (patch_of_text, "spec.podSpecPatch: is no mapping"),

@@ -134,7 +134,7 @@ def test_the_tools_know_where_they_are(manifest: Mapping) -> None:
         assert len(env["CANON_DAG"]) == 64
     assert [stage[name].get("dependencies") for name in ("fetch", "main", "push")] == [None, ["fetch"], ["fetch"]]
     plan = env_of(containers_of(template_of(manifest, "plan"))["main"])
-    assert plan["CANON_REVISION"] == "{{workflow.parameters.revision}}"
+    assert plan["CANON_REVISION"] == "{{=replace(workflow.parameters.revision, '$', '$$')}}"
     assert plan["CANON_GIT_BRANCHES"] == "main"
     assert plan["REGISTRY_AUTH_FILE"] == "/canon/registry/config.json"
     deliver = containers_of(template_of(manifest, "deliver"))["main"]
