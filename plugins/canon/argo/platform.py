@@ -30,6 +30,8 @@ def build_platform(site: Site, events: Sequence[str] = ()) -> list[dict[str, Any
             site,
             "events",
             [
+                # Argo Server reads all of a namespace's bindings as the account that the webhook's secret stands for.
+                {"apiGroups": ["argoproj.io"], "resources": ["workfloweventbindings"], "verbs": ["list"]},
                 {
                     "apiGroups": ["argoproj.io"],
                     "resources": ["workflowtemplates"],

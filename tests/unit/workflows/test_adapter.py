@@ -227,6 +227,7 @@ def test_an_account_that_submits_may_read_what_it_submits_alone(tmp_path: Path) 
             {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]}
         ],
         "canon-toy-events": [
+            {"apiGroups": ["argoproj.io"], "resources": ["workfloweventbindings"], "verbs": ["list"]},
             {"apiGroups": ["argoproj.io"], "resources": ["workflowtemplates"], "resourceNames": ["toy-cluster"], "verbs": ["get"]},
             {"apiGroups": ["argoproj.io"], "resources": ["workflows"], "verbs": ["create"]},
         ],
