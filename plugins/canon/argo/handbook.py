@@ -64,8 +64,10 @@ _WEBHOOK = """\
 ## Pushes
 
 Argo Server starts a Workflow for a push. Its namespace {namespace} needs the Secret `argo-workflows-webhook-clients`, whose key is the account that
-submits, and the forge a webhook for pushes alone, as JSON, to `https://ARGO-SERVER/api/v1/events/{namespace}/` with the same secret.
-`TYPE` is `github` (Gitea and Forgejo, too, which sign as GitHub does) or `gitlab`. The Secret is one for all pipelines of the namespace: add a key to one that is there.
+submits, and the forge a webhook for pushes alone, as JSON, to `https://ARGO-SERVER/api/v1/events/{namespace}/{pipeline}` with the same secret.
+`TYPE` is `github` (Gitea and Forgejo, too, which sign as GitHub does) or `gitlab`. The Secret is one for all pipelines of the namespace: add a key to one
+that is there. Each pipeline has a webhook with a secret of its own, by which Argo Server finds the account. Argo Server must not have
+`--auth-mode=server`: there a webhook needs no secret.
 
 ```sh
 kubectl -n {namespace} create secret generic argo-workflows-webhook-clients --from-literal={account}="$(printf 'type: TYPE\\nsecret: "%s"' WEBHOOK-SECRET)"
@@ -114,7 +116,7 @@ def format_handbook(source: str, sites: Sequence[Site], pushed: Sequence[Site], 
             _secrets(site, is_scheduled=site in scheduled)
         )
     for namespace in dict.fromkeys(site.namespace for site in pushed):
-        text += _WEBHOOK.format(namespace=namespace, account=first.account("events"))
+        text += _WEBHOOK.format(namespace=namespace, pipeline=first.pipeline, account=first.account("events"))
     return text + _TAIL.format(pipeline=first.pipeline)
 
 

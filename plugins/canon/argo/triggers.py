@@ -72,7 +72,7 @@ def build_push(site: Site, patterns: Sequence[str]) -> dict[str, Any]:
             labels={cluster.PIPELINE_LABEL: site.pipeline, cluster.PROFILE_LABEL: site.profile},
         ),
         spec=m.WorkflowEventBindingSpec(
-            event=m.Event(selector=format_selector(site.git_url, patterns)),
+            event=m.Event(selector=format_selector(site.pipeline, site.git_url, patterns)),
             submit=m.Submit(
                 workflow_template_ref=m.WorkflowTemplateRef(name=site.name),
                 arguments=m.Arguments(
@@ -85,9 +85,11 @@ def build_push(site: Site, patterns: Sequence[str]) -> dict[str, Any]:
     return manifest
 
 
-def format_selector(url: str, patterns: Sequence[str]) -> str:
+def format_selector(pipeline: str, url: str, patterns: Sequence[str]) -> str:
     """The expression that is true for a push to one of the branches of the repository, and false for everything else.
 
+    The discriminator is the last part of the address that the webhook calls. Argo Server asks all bindings of the namespace as the account of one
+    webhook, and those of another pipeline would fail: that account may not read their templates.
     Raises CanonError for a URL of no known form.
     """
     events = " || ".join(f'metadata["{header}"] == ["{event}"]' for header, event in PUSHES)
@@ -96,6 +98,7 @@ def format_selector(url: str, patterns: Sequence[str]) -> str:
     refs = "|".join(regex_from_branch(pattern) for pattern in patterns)
     return "\n&& ".join(
         (
+            f'discriminator == "{pipeline}"',
             f"({events})",
             f"({addresses})",
             f'(payload.ref ?? "") matches "^refs/heads/({refs})$"',

@@ -23,11 +23,13 @@ def lookup(path: str, values: dict[str, Any]) -> Any:
     return value
 
 
-def holds(selector: str, metadata: dict[str, Any], payload: dict[str, Any]) -> bool:
+def holds(selector: str, metadata: dict[str, Any], payload: dict[str, Any], discriminator: str = "toy") -> bool:
     """The selector's own part of the language: `&&` of lines, `||`, `==` on lists, `??`, `matches`."""
 
     def term(text: str) -> bool:
         text = text.strip()
+        if own := re.fullmatch(r'discriminator == "([^"]+)"', text):
+            return own[1] == discriminator
         if header := re.fullmatch(r'metadata\["([^"]+)"\] == \["([^"]+)"\]', text):
             return bool(metadata.get(header[1]) == [header[2]])
         matched = re.fullmatch(r'\((payload[\w.?]+) \?\? ""\) matches "([^"]+)"', text)
@@ -65,7 +67,7 @@ URLS = [
 @pytest.mark.parametrize("url", URLS)
 @pytest.mark.parametrize(("metadata", "payload"), [(GITHUB, github()), (GITLAB, gitlab()), ({"x-gitea-event": ["push"]}, github())])  # fmt: skip
 def test_a_push_to_a_declared_branch_starts_one(url: str, metadata: dict[str, Any], payload: dict[str, Any]) -> None:
-    assert holds(format_selector(url, ["exp/*"]), metadata, payload)
+    assert holds(format_selector("toy", url, ["exp/*"]), metadata, payload)
 
 
 @pytest.mark.parametrize(
@@ -91,11 +93,18 @@ def test_a_push_to_a_declared_branch_starts_one(url: str, metadata: dict[str, An
     ],
 )
 def test_nothing_else_does(metadata: dict[str, Any], payload: dict[str, Any]) -> None:
-    assert not holds(format_selector(URLS[0], ["exp/*"]), metadata, payload)
+    assert not holds(format_selector("toy", URLS[0], ["exp/*"]), metadata, payload)
+
+
+@pytest.mark.parametrize("discriminator", ["", "other", "toy2"])
+def test_the_webhook_of_another_pipeline_does_not_either(discriminator: str) -> None:
+    selector = format_selector("toy", URLS[0], ["exp/*"])
+    assert holds(selector, GITHUB, github())
+    assert not holds(selector, GITHUB, github(), discriminator)
 
 
 def test_any_of_several_patterns_will_do() -> None:
-    selector = format_selector(URLS[0], ["exp/*", "release-1.x"])
+    selector = format_selector("toy", URLS[0], ["exp/*", "release-1.x"])
     assert holds(selector, GITHUB, github(ref="refs/heads/release-1.x"))
     assert not holds(selector, GITHUB, github(ref="refs/heads/release-1zx"))
 
