@@ -6,11 +6,9 @@ Docker's registry.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
-import ssl
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -18,6 +16,7 @@ from urllib.parse import urlencode, urlsplit
 import requests
 from requests.utils import parse_dict_header
 
+from canon.connections import authorities, is_loopback, no_proxies
 from canon.image.credentials import Credentials, find_credentials
 from canon.model.errors import CanonError
 
@@ -27,20 +26,6 @@ MAX_TOKEN = 1024 * 1024
 """Bytes of the largest answer that holds a token, or words."""
 SUCCESS = 400
 """Statuses below this one."""
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host, with or without a port, is this machine."""
-    name = urlsplit(f"//{host}").hostname or ""
-    try:
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def no_proxies(url: str) -> Any:  # noqa: ANN401  requests takes None for a proxy, its types do not
-    """No proxy for this machine; what the environment says for others."""
-    return dict.fromkeys(("http", "https", "all")) if is_loopback(urlsplit(url).netloc) else None
 
 
 class Login:
@@ -140,15 +125,6 @@ class Login:
 def anonymous(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """No credentials, those of ~/.netrc neither."""
     return request
-
-
-def authorities() -> str | bool:
-    """Whom TLS trusts: what the environment says, else the system, else certifi."""
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-        if os.environ.get(name):
-            return os.environ[name]
-    paths = ssl.get_default_verify_paths()
-    return paths.cafile or paths.capath or True
 
 
 def read_all(response: requests.Response, limit: int) -> bytes:

@@ -19,7 +19,8 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
 
-from canon.image.login import MAX_TOKEN, TIMEOUT, Login, anonymous, authorities, is_loopback, no_proxies, read_all
+from canon.connections import authorities, is_loopback, no_proxies
+from canon.image.login import MAX_TOKEN, TIMEOUT, Login, anonymous, read_all
 from canon.model.errors import CanonError, ImageMissingError, printable
 
 TRIES = 5
