@@ -33,7 +33,9 @@ def run_git(root: Path, *arguments: str, env: Mapping[str, str] | None = None, s
             raise CanonError("git is not installed, or not on PATH; install it") from None
         except git.GitCommandError as error:
             words = re.sub(r"^\s*stderr: '|'$", "", str(error.stderr).strip())
-            raise CanonError(f"git {arguments[0]} failed in {root}: {clean_urls(words)}") from None
+            pairs = zip(arguments, ("", *arguments), strict=False)
+            command = next((each for each, before in pairs if not each.startswith("-") and before != "-c"), "")
+            raise CanonError(f"git {command} failed in {root}: {clean_urls(words)}") from None
 
 
 def try_git(root: Path, *arguments: str) -> str | None:

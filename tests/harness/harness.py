@@ -90,7 +90,7 @@ class Harness:
             self._templates[each["metadata"]["name"]] = each
 
     def submit(self, workflow: Mapping[str, Any]) -> Submitted:
-        """Start a Workflow that names a template. Raises UnknownFieldError and RefusedError as the API server does."""
+        """Start a Workflow that names a template, or holds its own. Raises UnknownFieldError and RefusedError as the API server does."""
         check_applied(workflow)
         name = workflow["metadata"].get("name") or f"{workflow['metadata']['generateName']}{next(SUFFIX):05}"
         submitted = Submitted(self._world, workflow, name, self._templates, self._mutexes, self._speed)
@@ -198,11 +198,13 @@ class Submitted:
             self.phase, self.message = self._workflow.run()
 
     def _resolved(self) -> tuple[Mapping[str, Any], Scope]:
-        """The template's spec with the workflow's arguments, and the names that all its templates know."""
-        ref = self._manifest["spec"]["workflowTemplateRef"]["name"]
-        if ref not in self._templates:
-            raise NotFoundError(f'workflowtemplates.argoproj.io "{ref}" not found')
-        spec = self._templates[ref]["spec"]
+        """The template's spec, or its own, with the workflow's arguments, and the names that all its templates know."""
+        spec = self._manifest["spec"]
+        if "workflowTemplateRef" in spec:
+            ref = spec["workflowTemplateRef"]["name"]
+            if ref not in self._templates:
+                raise NotFoundError(f'workflowtemplates.argoproj.io "{ref}" not found')
+            spec = self._templates[ref]["spec"]
         metadata = self._manifest["metadata"]
         own = {
             "name": self.name,

@@ -9,7 +9,7 @@ from canon.output.files import MARK
 from canon.output.yaml import OneLine, OneRow, format_yaml
 
 FIRST = (
-    "apiVersion", "kind", "name", "namespace", "metadata", "labels", "annotations", "spec", "entrypoint", "inputs", "outputs", "template",
+    "apiVersion", "kind", "name", "generateName", "namespace", "metadata", "labels", "annotations", "spec", "entrypoint", "inputs", "outputs", "template",
     "depends", "when", "arguments", "serviceAccountName", "automountServiceAccountToken", "executor", "image", "command", "args",
     "dependencies", "env", "envFrom", "dag", "initContainers", "containerSet", "container", "containers",
 )  # fmt: skip

@@ -14,6 +14,7 @@ from canon.argo.site import Site
 from canon.argo.triggers import build_push, build_schedule
 from canon.argo.workflow import Frame, build_frame, build_workflow_template
 from canon.model.dag import dag_hash
+from canon.model.declaration import Declaration
 from canon.model.delivery import Triggers
 from canon.model.errors import Problem, ProblemsError
 from canon.model.project import Pipeline
@@ -55,12 +56,7 @@ def render_argo(
     files: list[RenderedFile] = []
     dag = dag_hash(tasks)
     for site in sites:
-        frame, shapes = build_frame(site, pipeline.declaration, tasks)
-        manifests = build(frame)
-        template = manifests[f"{site.profile}.yaml"]["spec"]
-        fill_in_hash(template["templates"], dag)
-        template["templates"] = [*build_dags(tasks, shapes, scheduled=frame.is_scheduled), *template["templates"]]
-        for name, manifest in manifests.items():
+        for name, manifest in _site_manifests(site, pipeline.declaration, tasks, dag, build).items():
             path = f"{folder}/workflow/{name}"
             try:
                 check_workflow(manifest, path, pipeline.file)
@@ -70,6 +66,31 @@ def render_argo(
     if problems:
         raise ProblemsError(pipeline.placed(problems))
     return (*files, *_render_platform(pipeline, folder, sites))
+
+
+def build_checked_template(
+    pipeline: Pipeline, site: Site, tasks: Sequence[Task], build: Callable[[Frame], Manifests] = build_manifests
+) -> dict[str, Any]:
+    """The manifest of the site's WorkflowTemplate alone, as `render_argo` writes it. Raises ProblemsError."""
+    name = f"{site.profile}.yaml"
+    manifest = _site_manifests(site, pipeline.declaration, tasks, dag_hash(tasks), build)[name]
+    try:
+        check_workflow(manifest, f"{FOLDER}/{pipeline.name}/workflow/{name}", pipeline.file)
+    except ProblemsError as error:
+        raise ProblemsError(pipeline.placed(error.problems)) from None
+    return manifest
+
+
+def _site_manifests(
+    site: Site, declaration: Declaration, tasks: Sequence[Task], dag: str, build: Callable[[Frame], Manifests]
+) -> Manifests:
+    """A site's manifests, the WorkflowTemplate's complete."""
+    frame, shapes = build_frame(site, declaration, tasks)
+    manifests = build(frame)
+    template = manifests[f"{site.profile}.yaml"]["spec"]
+    fill_in_hash(template["templates"], dag)
+    template["templates"] = [*build_dags(tasks, shapes, scheduled=frame.is_scheduled), *template["templates"]]
+    return manifests
 
 
 def _pushes(triggers: Triggers, site: Site) -> list[str]:

@@ -44,9 +44,9 @@ def _options(
 
 
 def _register() -> None:
-    from canon.cli import data, experiment, files, image, plan, results, serve, step
+    from canon.cli import data, experiment, files, image, plan, results, serve, step, submit
 
-    for module in (files, data, results, experiment, plan, step, image, serve):
+    for module in (files, data, results, experiment, plan, submit, step, image, serve):
         module.register(app)
 
 

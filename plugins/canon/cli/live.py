@@ -1,0 +1,163 @@
+"""A workflow while it runs: a table on a terminal, a line an event elsewhere; both on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from canon.argo.status import ERROR, FAILED, RUNNING, SKIPPED, SUCCEEDED, WAITING, Snapshot, TaskState
+from canon.cli.console import say
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+Rows = Sequence[tuple[str, str]]
+"""A task's name in a snapshot, and what it is called here; parents first."""
+Tail = Callable[[str, int], Sequence[str]]
+"""The last lines of a pod's log."""
+FEW, MOST_TAILS, MOST_LINES = 2, 6, 20
+"""Lines of a log while it runs, how many logs at once, and lines of one that failed."""
+STYLES = {RUNNING: "cyan", SUCCEEDED: "green", SKIPPED: "dim", FAILED: "red", ERROR: "red", WAITING: "dim"}
+ORDER = (FAILED, ERROR, RUNNING, WAITING, SUCCEEDED, SKIPPED)
+
+
+def shows_tables() -> bool:
+    """Tell whether stderr is a terminal that a table can stand on."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def format_state(state: TaskState) -> str:
+    """What became of a task, in one line."""
+    words = {SKIPPED: "known already", WAITING: "waiting"}.get(state.phase, state.phase)
+    if state.attempt:
+        words += f" (attempt {state.attempt + 1})"
+    return f"{words}: {state.message}" if state.message and state.phase != SKIPPED else words
+
+
+class Lines:
+    """A line an event."""
+
+    def __init__(self, rows: Rows, tail: Tail) -> None:
+        self._rows, self._tail = rows, tail
+        self._said: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is left to be done."""
+
+    def show(self, found: Snapshot) -> None:
+        """Say what changed."""
+        self._once("", f"workflow: {found.phase.lower() or 'waiting'}", found.message)
+        for path, label in self._rows:
+            state = found.tasks.get(path)
+            if state is None:
+                continue
+            before = self._said.get(path)
+            self._once(path, f"{label}: {format_state(state)}")
+            if state.phase in {FAILED, ERROR} and self._said[path] != before and state.pod:
+                for line in self._tail(state.pod, MOST_LINES):
+                    say(f"{label} | {line}")
+
+    def _once(self, path: str, text: str, message: str = "") -> None:
+        text = f"{text}: {message}" if message else text
+        if self._said.get(path) != text:
+            self._said[path] = text
+            say(text)
+
+
+class Table:
+    """A table that is drawn anew each second."""
+
+    def __init__(self, rows: Rows, tail: Tail, title: str) -> None:
+        self._rows, self._tail, self._title = rows, tail, title
+        self._found: Snapshot | None = None
+        self._tails: Mapping[str, Sequence[str]] = {}
+        self._live: Any = None
+
+    def __enter__(self) -> Self:
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(stderr=True)
+        self._live = Live(
+            console=console,
+            get_renderable=self._drawn,
+            refresh_per_second=1,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the last table standing."""
+        self._live.stop()
+
+    def show(self, found: Snapshot) -> None:
+        """Show how it stands; the logs of what runs, and of what failed, come with it."""
+        wanted = [(path, found.tasks[path]) for path, _ in self._rows if path in found.tasks]
+        tails: dict[str, Sequence[str]] = {}
+        for path, state in wanted:
+            lines = {RUNNING: FEW, FAILED: MOST_LINES, ERROR: MOST_LINES}.get(state.phase)
+            if lines and state.pod and len(tails) < MOST_TAILS:
+                tails[path] = self._tail(state.pod, lines) or self._tails.get(path, ())
+        self._tails, self._found = tails, found
+
+    def _drawn(self) -> Any:  # noqa: ANN401  rich is loaded late
+        from rich.console import Group
+        from rich.table import Table as Drawn
+        from rich.text import Text
+
+        table = Drawn("stage", "", "time", "", box=None, header_style="bold", pad_edge=False)
+        found = self._found
+        if found is None:
+            return Text(f"{self._title}: waiting")
+        states = [(path, label, found.tasks.get(path) or TaskState(path, WAITING)) for path, label in self._rows]
+        room = max(5, self._live.console.height - 6 - sum(map(len, self._tails.values())))
+        shown, hidden = _chosen(states, room)
+        for path, label, state in shown:
+            note = state.progress or (state.message if state.phase != SKIPPED else "")
+            table.add_row(
+                Text(label, overflow="ellipsis", no_wrap=True), Text(format_state(_plain(state)), style=STYLES[state.phase]),
+                Text(_elapsed(state)), Text(note, overflow="ellipsis", no_wrap=True),
+            )  # fmt: skip
+            for line in self._tails.get(path, ()):
+                table.add_row(Text(""), Text(""), Text(""), Text(line, style="dim", overflow="ellipsis", no_wrap=True))
+        head = f"{self._title}: {found.phase.lower() or 'waiting'}{f': {found.message}' if found.message else ''}"
+        rest = [Text(hidden, style="dim")] if hidden else []
+        return Group(Text(head, overflow="ellipsis", no_wrap=True), table, *rest)
+
+
+def _plain(state: TaskState) -> TaskState:
+    return TaskState(state.name, state.phase, attempt=state.attempt)
+
+
+def _chosen(
+    states: Sequence[tuple[str, str, TaskState]], room: int
+) -> tuple[Sequence[tuple[str, str, TaskState]], str]:
+    """The rows that there is room for, what runs or failed first, and in words how many of what are left out."""
+    if len(states) <= room:
+        return states, ""
+    ranked = sorted(range(len(states)), key=lambda number: ORDER.index(states[number][2].phase))
+    kept = set(ranked[:room])
+    left = [states[number][2].phase for number in range(len(states)) if number not in kept]
+    counts = ", ".join(f"{left.count(phase)} {phase}" for phase in ORDER if phase in left)
+    return [states[number] for number in sorted(kept)], f"and {counts}"
+
+
+def _elapsed(state: TaskState) -> str:
+    if state.started is None or state.phase == SKIPPED:
+        return ""
+    seconds = max(0, int(((state.finished or datetime.now(UTC)) - state.started).total_seconds()))
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
