@@ -105,6 +105,7 @@ class ArgoServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._server.handle_error = lambda *_: None  # a client that hangs up
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
@@ -207,7 +208,7 @@ class ArgoServer:
                 pod_name(name, node.name, node.template): node.name.removeprefix(f"{name}.") for node in report.nodes
             }
             text = report.log(paths[pod], query["logOptions.container"][0]) if pod in paths else ""
-        lines = text.splitlines()[-int(query["logOptions.tailLines"][0]) :]
+        lines = text.removesuffix("\n").split("\n")[-int(query["logOptions.tailLines"][0]) :]
         entries = [json.dumps({"result": {"content": line, "podName": pod}}) + "\n" for line in lines]
         return 200, {"Content-Type": "application/json"}, "".join(entries).encode()
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from canon.argo.address import Address
 from canon.argo.status import Snapshot, snapshot_from_status
@@ -77,16 +78,11 @@ class ArgoServer:
             ) from None
         except ArgoMissingError as error:
             raise CanonError(f"{error}: is {self.address.url} the address of Argo Server?") from None
-        except ValueError as error:
-            raise CanonError(
-                f"{self.address.host} answers with something else than a workflow ({type(error).__name__})"
-            ) from None
-        name, uid = created.metadata.name, created.metadata.uid
-        if (
-            not isinstance(name, str)
-            or not isinstance(uid, str)
-            or not (name + uid).replace("-", "").replace(".", "").isalnum()
-        ):
+        except ValueError:  # pydantic's
+            created = None
+        name = getattr(getattr(created, "metadata", None), "name", None)
+        uid = getattr(getattr(created, "metadata", None), "uid", None)
+        if not _is_name(name) or not _is_name(uid):
             raise CanonError(
                 f"{self.address.host} took the workflow, and does not say under which name; `argo list -n {namespace}` shows it"
             )
@@ -127,3 +123,7 @@ class ArgoServer:
                 # a progress bar writes over its line: what stands there last
                 found.append(printable(text.rstrip("\r\n").rpartition("\r")[2]).replace("\t", "    "))
         return tuple(found[-lines:])
+
+
+def _is_name(text: object) -> TypeGuard[str]:
+    return isinstance(text, str) and re.fullmatch("[A-Za-z0-9][A-Za-z0-9.-]{0,252}", text) is not None

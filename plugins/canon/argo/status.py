@@ -138,7 +138,7 @@ def _code(node: Mapping[str, Any], message: str) -> int | None:
 
 
 def _text(holder: Mapping[str, Any], key: str) -> str:
-    return " ".join(printable(str(holder.get(key) or "")).split())[:2000]
+    return printable(" ".join(str(holder.get(key) or "").split()))[:2000]
 
 
 def _time(text: object) -> datetime | None:

@@ -14,8 +14,8 @@ from canon.argo.submission import REFERENCE_MODE
 from canon.argo.transport import ArgoMissingError, ArgoUnavailableError
 from canon.model.errors import CanonError
 
-INTERVAL = 2.0
-"""Seconds between two questions, at least; a workflow of which the answer takes long is asked for less often."""
+SHORTEST, INTERVAL, GROWTH = 0.2, 2.0, 1.5
+"""Seconds between two questions, at first and later; a workflow of which the answer takes long is asked for less often."""
 SHARE = 5
 MOST_FAILURES = 10
 """Questions in a row without an answer, each tried several times: some five minutes."""
@@ -27,7 +27,7 @@ pause = time.sleep
 
 def watched(server: ArgoServer, created: Created) -> Iterator[Snapshot]:
     """The workflow's states until its end. Raises CanonError where it is gone, or the server stays silent."""
-    failures = 0
+    failures, interval = 0, SHORTEST
     while True:
         begun = time.monotonic()
         try:
@@ -49,7 +49,8 @@ def watched(server: ArgoServer, created: Created) -> Iterator[Snapshot]:
         yield found
         if found.is_over:
             return
-        pause(max(INTERVAL, SHARE * (time.monotonic() - begun)))
+        pause(max(interval, SHARE * (time.monotonic() - begun)))
+        interval = min(interval * GROWTH, INTERVAL)
 
 
 def check_accepted(server: ArgoServer, created: Created) -> None:
