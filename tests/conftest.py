@@ -48,7 +48,7 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
     """No test reads or writes the user's home, and none depends on variables of the shell that started it."""
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
-        if name.startswith(("MLFLOW_", "DVC_", "AWS_", "GIT_", "CANON_DEBUG", "XDG_")):
+        if name.startswith(("MLFLOW_", "DVC_", "AWS_", "GIT_", "ARGO_", "CANON_DEBUG", "XDG_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(home / "site"))

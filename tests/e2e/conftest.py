@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import S3, once
+from tests.argo_server import TOKEN, ArgoServer
+from tests.conftest import S3, git, once
+from tests.e2e import submitted
 from tests.e2e.delivered import Delivered, finished_workflow, pushed_project
 from tests.e2e.faults import build_project
 from tests.e2e.projects import tiny_project
@@ -69,3 +72,23 @@ def project(s3: S3, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def workflow(project: Path, tmp_path: Path, s3: S3, team: Store, tmp_path_factory: pytest.TempPathFactory) -> Delivered:
     """Its workflow, whose stages have all run."""
     return finished_workflow(project, tmp_path, s3, team, tmp_path_factory)
+
+
+@pytest.fixture
+def pushed(quick: None, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001  a fixture for its effect
+    """A project that runs in a cluster, pushed to a bare repository beside it."""
+    made = once(tmp_path_factory, "submitted", submitted.write_project)
+    for name in ("work", "code.git"):
+        shutil.copytree(made / name, tmp_path / name, symlinks=True)
+    git(tmp_path / "work", "config", "--local", "--remove-section", f"url.{made / 'code.git'}")
+    submitted.settle(tmp_path / "work", tmp_path / "code.git")
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def argo(pushed: Path, direct: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[ArgoServer]:  # noqa: ARG001  a fixture for its effect
+    """A server that has that project's template, named as Argo's own command line is told."""
+    with ArgoServer(templates={"toy-cluster": submitted.template(pushed)}) as server:
+        monkeypatch.setenv("ARGO_SERVER", server.url)
+        monkeypatch.setenv("ARGO_TOKEN", TOKEN)
+        yield server

@@ -78,6 +78,7 @@ ONCE: list[tuple[Reply, str]] = [
     ((200, {}, b'{"metadata": {"name": 3}, "spec": []}'), "does not say under which name"),
     (page(302, Location="https://evil.example.com/steal?x=1"), "redirects to https://evil.example.com, which is not followed"),
     (page(307, Location="/login"), "redirects to /login, which is not followed"),
+    (page(302, Location="http://[evil"), "redirects to another address"),
     (page(404), "is http://127.0.0.1"),
 ]  # fmt: skip
 

@@ -59,8 +59,6 @@ def find_address(flag: str | None, environ: Mapping[str, str], setting: str | No
     if environ.get(SERVER):
         return Address(_url(environ[SERVER], SERVER, environ), token, verify)
     if setting:
-        if "://" not in setting:
-            raise CanonError(f"`argo` of the profile is {setting!r}; write a URL, as https://argo.example.com")
         return Address(_url(setting, "`argo` of the profile", {}), token, verify)
     return None
 

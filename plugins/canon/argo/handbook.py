@@ -81,7 +81,8 @@ _TAIL = """
 - `DEFAULT_REQUEUE_TIME=2s` in the environment of its Deployment: each level of a graph waits that long, 10 s by default.
 - `executor.securityContext` in its ConfigMap gives Argo's own containers what the Pod Security Standard "restricted" asks; then say `executor = "none"`
   in `[tool.canon]`, and no manifest patches pods. With `initlessPod` enabled say `executor = "supervisor"`.
-- `workflowRestrictions: {{templateReferencing: Strict}}`: nothing starts here but the templates that are committed. All that Canon starts fits.
+- `workflowRestrictions: {{templateReferencing: Strict}}`: nothing starts here but the templates that are committed. All that Canon starts fits, but for branches
+  with other stages, which `canon submit` starts by a Workflow of their own: they have to be merged first then.
 - A ResourceQuota counts Argo's own containers, too: give them resources by `executor.resources`.
 
 ```yaml
@@ -97,6 +98,8 @@ executor: |
 ## Who reaches what
 
 - No pod has a token of its own account; the executor's can say how a pod ended, and nothing else.
+- Who calls `canon submit` needs, by the token for Argo Server: create and get `workflows`, get `workflowtemplates`, and for the logs get, list and watch `pods`,
+  get `pods/log`. Whoever may create Workflows reaches every Secret of the namespace by them, unless `templateReferencing` is set as above.
 - Workload identity (an account's cloud role) reaches all containers of a pod, the user's command, too: give `canon-{pipeline}-stage` none, or one
   that may do no more than that command should.
 - The network policy lets nobody in, and pods everywhere but to the metadata servers of clouds. It holds where the network plugin enforces policies;

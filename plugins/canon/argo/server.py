@@ -76,8 +76,6 @@ class ArgoServer:
             raise CanonError(
                 f"{error}; the workflow may have started all the same: look with `argo list -n {namespace}` before you submit it again"
             ) from None
-        except ArgoMissingError as error:
-            raise CanonError(f"{error}: is {self.address.url} the address of Argo Server?") from None
         except ValueError:  # pydantic's
             created = None
         name = getattr(getattr(created, "metadata", None), "name", None)

@@ -130,6 +130,8 @@ class ArgoSession(requests.Session):
                     f"{host} does not answer (connection refused): is it the right host and port?"
                 ) from None
             raise ArgoUnavailableError(f"{host} cut the connection ({type(error).__name__})") from None
+        except ValueError:  # requests looks where it would be redirected to
+            raise CanonError(f"{host} redirects to another address, which is none") from None
 
     def _read(self, response: requests.Response, limit: int, seconds: float, *, partial: bool = False) -> bytes:
         """The body. With ``partial`` what came within the limits is enough."""
@@ -152,16 +154,24 @@ class ArgoSession(requests.Session):
                 raise
         return bytes(content)
 
-    def _problem(self, verb: str, response: requests.Response) -> CanonError:
-        status, host = response.status_code, self.address.host
-        if status < 400:  # noqa: PLR2004  a redirect
+    def _redirected(self, response: requests.Response) -> CanonError:
+        try:
             target = urlsplit(response.headers.get("Location", ""))
             where = self._words(f"{target.scheme}://{target.netloc}" if target.netloc else target.path)
-            return CanonError(
-                f"{host} redirects to {where or 'another address'}, which is not followed: the token is for no other; give that address if it is"
-                " Argo Server's"
-            )
+        except ValueError:
+            where = ""
+        return CanonError(
+            f"{self.address.host} redirects to {where or 'another address'}, which is not followed: the token is for no other; give that address if"
+            " it is Argo Server's"
+        )
+
+    def _problem(self, verb: str, response: requests.Response) -> CanonError:
+        status, host = response.status_code, self.address.host
+        if status < 400:  # noqa: PLR2004
+            return self._redirected(response)
         said = self._said(response)
+        if status == MISSING:
+            return self._missing(verb, said)
         if status == 401:  # noqa: PLR2004
             who = f"the token in {TOKEN}" if self.address.token else "requests without a token"
             return CanonError(f"{host} does not take {who} (401{said}); set {TOKEN} to what `argo auth token` prints")
@@ -170,11 +180,17 @@ class ArgoSession(requests.Session):
             return CanonError(
                 f"{host} does not allow it (403{said}); ask for the right to {right} workflows and their templates there"
             )
-        if status == MISSING:
-            return ArgoMissingError(f"{host} does not have it (404{said})")
         if status in AGAIN or (status == 500 and verb == "GET"):  # noqa: PLR2004
             return ArgoUnavailableError(f"{host} answers {status}{said}")
         return CanonError(f"{host} refuses it ({status}{said})")
+
+    def _missing(self, verb: str, said: str) -> CanonError:
+        host = self.address.host
+        if said:
+            return ArgoMissingError(f"{host} does not have it (404{said})")
+        # Not Argo Server's own words: there is another server, or none behind a proxy.
+        kind = ArgoUnavailableError if verb == "GET" else CanonError
+        return kind(f"{host} knows no such path (404): is {self.address.url} the address of Argo Server?")
 
     def _said(self, response: requests.Response) -> str:
         """What the server says of a failure, in its own words, shortened; a page of HTML says nothing."""

@@ -16,6 +16,7 @@ DVC_FILE = r"(^|/)dvc\.yaml$"
 IMAGE = r"^\S+$"
 BRANCH = r"^[A-Za-z0-9._*/-]+$"
 TIMEZONE = r"^[A-Za-z0-9_+/-]+$"
+URL = r"^https?://[^\s@?#]+$"
 
 
 class Declared(BaseModel):
@@ -32,6 +33,7 @@ Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 RelativePath: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 Quantity: TypeAlias = Annotated[str, StringConstraints(pattern=QUANTITY)]
 Duration: TypeAlias = Annotated[str, StringConstraints(pattern=DURATION)]
+Url: TypeAlias = Annotated[str, StringConstraints(pattern=URL)]
 
 
 def by_shape(*shapes: str) -> Discriminator:

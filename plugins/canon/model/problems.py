@@ -23,6 +23,7 @@ from canon.model.fields import (
     NAME,
     QUANTITY,
     TIMEZONE,
+    URL,
     VARIABLE,
 )
 
@@ -41,6 +42,7 @@ PATTERNS = {
     IMAGE: "write the image without white space, such as `docker.io/library/python@sha256:…`",
     BRANCH: "write a branch, or a pattern such as `exp/*`",
     TIMEZONE: "write a time zone, such as `Europe/Berlin`",
+    URL: "write a URL, such as https://argo.example.com, without credentials",
     CRON: "write five fields: minute hour day month weekday, such as `0 3 * * 1`",
 }
 TEXT_REMEDY = "write a text; put quotes around a value that YAML reads as something else"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from canon.model.fields import Declared, DnsName, Flag, Name, Text
+from canon.model.fields import Declared, DnsName, Flag, Name, Text, Url
 
 
 class Profile(Declared):
@@ -19,7 +19,7 @@ class Profile(Declared):
     mlflow: Text | None = Field(default=None, description="tracking URI; MLFLOW_TRACKING_URI goes first")
     registry: Text | None = None
     namespace: DnsName | None = None
-    argo: Text | None = Field(default=None, description="URL of Argo Server; --server and ARGO_SERVER go first")
+    argo: Url | None = Field(default=None, description="URL of Argo Server; --server and ARGO_SERVER go first")
     accept: Literal["pods", "any"] | None = Field(default=None, description="which run-cache entries are believed")
 
 

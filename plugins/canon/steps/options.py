@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from canon.model.errors import CanonError, UsageError
@@ -13,7 +14,8 @@ from canon.output.yaml import load_yaml
 from canon.steps.settings import Values
 from canon.workspaces.profiles import params_files
 
-DEFAULT_FILE = "params.yaml"
+MOST_SHOWN = 100
+"""Characters of an option that a message repeats."""
 
 
 def settings_from_options(root: Path, pipeline: Pipeline, options: Sequence[str]) -> Values:
@@ -70,16 +72,20 @@ def _parsed(option: str, text: str) -> tuple[str, Any]:
     from hydra.core.override_parser.types import OverrideType
     from hydra.errors import HydraException
 
+    shown = shorten(option, MOST_SHOWN, placeholder="…")
     try:
         override = OverridesParser.create().parse_override(text)
         if override.is_sweep_override():
-            raise UsageError(f"-S {option}: has several values; `canon sweep` runs each of them, and '[1,2]' is a list")
+            raise UsageError(f"-S {shown}: has several values; `canon sweep` runs each of them, and '[1,2]' is a list")
         value = override.value()
     except (HydraException, ValueError, RecursionError) as error:
-        raise UsageError(f"-S {option}: is no `[FILE:]KEY=VALUE` ({str(error).splitlines()[0]})") from None
-    if override.type is not OverrideType.CHANGE or override.package is not None or not override.key_or_group:
-        raise UsageError(f"-S {option}: keys are changed, not added or removed; write `[FILE:]KEY=VALUE`")
-    check_value(option, value)
+        why = shorten(str(error).splitlines()[0], MOST_SHOWN, placeholder="…")
+        raise UsageError(f"-S {shown}: is no `[FILE:]KEY=VALUE` ({why})") from None
+    if not override.key_or_group:
+        raise UsageError(f"-S {shown}: is no `[FILE:]KEY=VALUE`: the key is missing")
+    if override.type is not OverrideType.CHANGE or override.package is not None:
+        raise UsageError(f"-S {shown}: keys are changed, not added or removed; write `[FILE:]KEY=VALUE`")
+    check_value(shown, value)
     return override.key_or_group, value
 
 

@@ -152,12 +152,19 @@ def opened_origin(root: Path, url: str) -> Iterator[Origin]:
         yield Origin(root, url, heads, default, scratch, env)
 
 
-def is_remote_of(root: Path, url: str) -> bool:
-    """Tell whether a URL is that of one of the clone's own remotes, whatever the protocol: the user has chosen those."""
+def check_remote(root: Path, url: str) -> None:
+    """Raise CanonError unless a URL is that of one of the clone's own remotes, whatever the protocol: the user has chosen those, and nobody else.
+
+    What is checked out may name any repository, which then would say what runs with the accounts of the cluster, and who gets the token.
+    """
     lines = (try_git(root, "config", "--get-regexp", r"^remote\..*\.url$") or "").splitlines()
     known = [line.partition(" ")[2] for line in lines]
     known += [try_git(root, "remote", "get-url", name) or "" for name in (try_git(root, "remote") or "").split()]
-    return any(_place(url) == _place(each) for each in known if each)
+    if not any(_place(url) == _place(each) for each in known if each):
+        name = clean_url(url)
+        raise CanonError(
+            f"{SETTINGS_FILE}: `git.url` is {name}, which is no remote of this clone; if you trust it, `git remote add cluster {name}`"
+        )
 
 
 def _place(url: str) -> str:

@@ -33,7 +33,7 @@ from canon.steps.options import settings_from_options
 from canon.steps.settings import Values, apply_settings, format_settings
 from canon.workflows.demands import declaration_problems, foreign_problems, settings_problems
 from canon.workflows.kept import kept_manifests
-from canon.workflows.origin import Origin, is_remote_of, opened_origin
+from canon.workflows.origin import Origin, check_remote, opened_origin
 from canon.workflows.rights import granted_problems
 from canon.workflows.sites import build_site, clustered, load_remote
 from canon.workspaces.profiles import apply
@@ -56,7 +56,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What the declared branch says at the remote. ``server``: `argo` of the profile, where it may be believed."""
+    """What the declared branch says at the remote. ``server``: `argo` of the profile."""
 
     project: Project
     pipeline: Pipeline
@@ -130,6 +130,7 @@ def prepared(root: Path, order: Order, say: Say) -> Iterator[Prepared]:
         raise CanonError(
             f'{SETTINGS_FILE}: tool.canon.git is missing, from where the cluster has the code; add git = {{url = "…"}}'
         )
+    check_remote(root, project.settings.git.url)
     commit = _commit(project, order, say)
     with opened_origin(root, project.settings.git.url) as origin:
         declared = _declared(origin, project, order.pipeline, profile, say)
@@ -237,13 +238,7 @@ def _declared(origin: Origin, project: Project, name: str, profile: str, say: Sa
         raise CanonError(f"{SETTINGS_FILE}: `git.url` is {origin.name} here, and another one on {where}; make them one")
     settings = trusted.settings.profiles[profile]
     site = build_site(trusted, pipeline, profile, load_remote(root, str(settings.remote)))
-    server = settings.argo
-    if server and not is_remote_of(origin.root, git.url):
-        say(
-            f"canon: {origin.name} is no remote of this clone: `argo` of its profile is not believed, nor given a token"
-        )
-        server = None
-    return Declared(trusted, pipeline, site, branch, server)
+    return Declared(trusted, pipeline, site, branch, settings.argo)
 
 
 def _check_branch(origin: Origin, declared: Declared, commit: str) -> None:

@@ -45,6 +45,8 @@ def watched(server: ArgoServer, created: Created) -> Iterator[Snapshot]:
                 ) from None
             pause(min(INTERVAL * 2.0**failures, LONGEST_PAUSE))
             continue
+        except CanonError as error:
+            raise CanonError(f"{error}; the workflow goes on: `{watch_command(created)}` shows it") from None
         failures = 0
         yield found
         if found.is_over:
