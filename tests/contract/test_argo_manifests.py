@@ -13,8 +13,8 @@ import yaml
 
 from tests.clustered import COMMON, HEAD, SERVICES, make_clustered, rendered, tree
 from tests.conftest import ROOT
+from tests.manifested import GOLDEN, pods_below
 
-GOLDEN = [ROOT / "tests/golden" / case / "rendered" for case in ("cluster", "workflow")]
 KUBERNETES = "1.34"
 
 
@@ -70,28 +70,14 @@ def test_the_platform_passes_kubernetes_schemas(folder: Path) -> None:
 def test_the_pods_pass_kubernetes_schemas(folder: Path) -> None:
     """A template's own part of a pod, as Argo puts it together."""
     seen = 0
-    for file in folder.glob("argo/*/workflow/*.yaml"):
-        spec = yaml.safe_load(file.read_text())["spec"]
-        for template in spec.get("templates", ()):
-            containers = [{"name": "main", **template["container"]}] if "container" in template else []
-            for node in template.get("containerSet", {}).get("containers", ()):
-                own = {key: value for key, value in node.items() if key != "dependencies"}
-                own["volumeMounts"] = [*template["containerSet"]["volumeMounts"], *own.get("volumeMounts", ())]
-                containers.append(own)
-            if not containers:
-                continue
-            pod = {
-                "containers": containers,
-                "volumes": [*spec["volumes"], *template["volumes"]],
-                "securityContext": spec["securityContext"],
-                **{key: template[key] for key in ("initContainers", "tolerations", "nodeSelector", "affinity", "priorityClassName") if key in template},
-            }  # fmt: skip
-            kubernetes_validate.validate({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": pod}, KUBERNETES, strict=True)  # fmt: skip
-            mounted = {
-                mount["name"]
-                for container in (*containers, *pod.get("initContainers", ()))
-                for mount in container["volumeMounts"]
-            }
-            assert mounted == {volume["name"] for volume in pod["volumes"]}
-            seen += 1
+    for pod in pods_below(folder):
+        kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+        spec = pod["spec"]
+        mounted = {
+            mount["name"]
+            for container in (*spec["containers"], *spec.get("initContainers", ()))
+            for mount in container["volumeMounts"]
+        }
+        assert mounted == {volume["name"] for volume in spec["volumes"]}
+        seen += 1
     assert seen >= 3
