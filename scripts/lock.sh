@@ -11,3 +11,4 @@ compile --group pipelines -c requirements-dev.lock -o requirements.lock
 # What Canon itself runs with; its tools image is made of it. ANTLR's runtime has no wheel, and an image holds nothing that was built
 # on the way: DVC needs it to compose Hydra's files in `dvc exp run`, which no pod does.
 compile -c requirements-dev.lock --no-emit-package antlr4-python3-runtime -o plugins/canon/tools.lock pyproject.toml
+compile -o tests/checkov/requirements.lock tests/checkov/requirements.in
