@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run, git
-from tests.servers.mlflow_server import Call, Proxy, Script, answer, free_port, mlflow_server, proxy_to
+from tests.proxies import Call, Proxy, Script, answer, proxy_to
+from tests.servers.mlflow_server import free_port, mlflow_server
 from tests.tracking import Store, copy_clone, empty_store, files_below
 
 pytestmark = pytest.mark.usefixtures("quick")
