@@ -20,6 +20,7 @@ import multiprocessing.process
 import os
 import pkgutil
 import resource
+import runpy
 import socket
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def can_serve(folder: Path) -> bool:
 
 def install(folder: Path, commands: Path, python: Path) -> None:
     """Write the commands into a folder; ``commands`` is where the installed ones are."""
-    for name in ("canon", "dvc"):
+    for name in ("canon", "dvc", "canon-pod"):
         file = folder / name
         file.write_text(CLIENT.format(python=python, bin=commands, name=name, socket=folder / "socket", length=LENGTH))
         file.chmod(0o755)
@@ -112,7 +113,7 @@ def _preload() -> dict[str, Callable[[], Any]]:
 
     from canon.cli.main import main as canon
 
-    return {"canon": canon, "dvc": dvc}
+    return {"canon": canon, "dvc": dvc, "canon-pod": runpy.run_path(str(Path(__file__).with_name("pod.py")))["main"]}
 
 
 class _Request(NamedTuple):

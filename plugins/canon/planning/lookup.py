@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from canon.dvc.runcache import load_entry, run_cache_key, run_cache_path, run_cache_value, without_sizes
@@ -22,11 +22,12 @@ MADE = "canon/made"
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An entry that was found."""
+    """An entry that was found. ``others``: the values beside it under its key, which do not stand."""
 
     key: str
     value: str
     entry: Mapping[str, Any]
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +55,26 @@ class Lookup:
         self._entries, self._data = entries.result(), data.result()
         self._hints = {(run_cache_key(entry), run_cache_value(entry)): without_sizes(entry) for entry in hints}
 
-    def find(self, key: str) -> Hit | None:
-        """The oldest entry of a key that is believed, by time and then by name; None when there is none. Raises CanonError."""
+    def find(self, key: str, without: Collection[str] = ()) -> Hit | None:
+        """The oldest entry of a key that is believed, by time and then by name; None when there is none. Raises CanonError.
+
+        ``without``: values that are passed over.
+        """
         listed = sorted(self._entries.listed(key), key=lambda each: (each.modified, each.name))
-        for each in listed:
-            if VALUE.fullmatch(each.name) and self._is_believed(each.name):
-                found = self.read(key, each.name)
+        values = [each.name for each in listed if VALUE.fullmatch(each.name)]
+        for value in values:
+            if value not in without and self._is_believed(value):
+                found = self.read(key, value)
                 if found is not None:
-                    return found
+                    return replace(found, others=tuple(each for each in values if each != value))
         return None
+
+    def find_whole(self, key: str) -> Hit | None:
+        """The entry that stands for a key: the oldest that is believed and has all its data. Raises CanonError."""
+        broken: set[str] = set()
+        while (hit := self.find(key, broken)) is not None and not self.is_whole(hit):
+            broken.add(hit.value)
+        return hit
 
     def read(self, key: str, value: str) -> Hit | None:
         """An entry by key and value; None where it is not there, or not what it is called. Raises CanonError."""
@@ -94,17 +106,20 @@ class Lookup:
                 return False
         return all(all_of(self._data.has, dict.fromkeys(wanted)))
 
-    def _is_believed(self, value: str) -> bool:
-        belief = self._belief
-        if belief.accept == "any" and not belief.workflow:
-            return True
+    def made(self, value: str) -> Mapping[str, Any]:
+        """Where an entry was made, as the pod says that made it; nothing where none has said it. Raises CanonError."""
         content = self._objects.read(f"{MADE}/{value}")
         try:
             made = json.loads(content) if content else {}
         except (ValueError, RecursionError):
-            return False
-        if not isinstance(made, dict):
-            return False
+            return {}
+        return made if isinstance(made, dict) else {}
+
+    def _is_believed(self, value: str) -> bool:
+        belief = self._belief
+        if belief.accept == "any" and not belief.workflow:
+            return True
+        made = self.made(value)
         if belief.workflow and made.get("workflow") != belief.workflow:
             return False
         return belief.accept == "any" or made.get("image") == belief.image

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,28 +31,31 @@ def plan_graph(root: Path, graph: Graph, objects: Objects, lookup: Lookup) -> di
     An entry whose data is not complete in the remote is none. Raises CanonError for a dep that nobody makes and that is not there, and for a
     remote that does not answer.
     """
-    broken: frozenset[str] = frozenset()
+    broken: dict[str, set[str]] = {}
     while True:
         planned, incomplete = _Planning(root, graph, objects, lookup, broken).run()
         if not incomplete:
             return {key: planned[key] for key in graph.order()}
-        broken |= incomplete
+        for key, hit in incomplete.items():
+            broken.setdefault(key, set()).add(hit.value)
 
 
 class _Planning:
     """One pass. Whether the data of an entry is complete is asked beside it: where it is not, what follows is looked at once more."""
 
-    def __init__(self, root: Path, graph: Graph, objects: Objects, lookup: Lookup, broken: frozenset[str]) -> None:
+    def __init__(
+        self, root: Path, graph: Graph, objects: Objects, lookup: Lookup, broken: Mapping[str, Collection[str]]
+    ) -> None:
         self._root, self._graph, self._lookup, self._broken = root, graph, lookup, broken
         outs = frozenset(path for stage in graph.stages.values() for path in stage.out_paths)
         self._known = Known(root, outs, objects)
         self._planned: dict[str, Planned] = {}
 
-    def run(self) -> tuple[Mapping[str, Planned], frozenset[str]]:
+    def run(self) -> tuple[Mapping[str, Planned], Mapping[str, Hit]]:
         left = {key: len(parents) for key, parents in self._graph.parents.items()}
         children = self._graph.children()
         ready = [key for key, count in left.items() if not count]
-        whole: dict[str, Future[bool]] = {}
+        whole: list[tuple[str, Hit, Future[bool]]] = []
         running: dict[Future[Planned], str] = {}
         with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="canon-plan") as pool:
             try:
@@ -72,12 +75,12 @@ class _Planning:
                         self._planned[key] = planned
                         if planned.hit is not None:
                             self._known.add(self._graph.stages[key], planned.hit.entry)
-                            whole[key] = pool.submit(self._lookup.is_whole, planned.hit)
+                            whole.append((key, planned.hit, pool.submit(self._lookup.is_whole, planned.hit)))
                         for child in children[key]:
                             left[child] -= 1
                             if not left[child]:
                                 ready.append(child)
-                return self._planned, frozenset(key for key, future in whole.items() if not future.result())
+                return self._planned, {key: hit for key, hit, future in whole if not future.result()}
             finally:
                 pool.shutdown(cancel_futures=True)
 
@@ -90,10 +93,10 @@ class _Planning:
         reasons = reasons_without_entry(stage)
         if reasons:
             return Planned(run_key, None, reasons[0])
-        if key in self._broken:
-            return Planned(run_key, None, "the remote lacks data of its result")
-        hit = self._lookup.find(run_key)
-        return Planned(run_key, hit, "" if hit else "no result is known of these inputs")
+        broken = self._broken.get(key, ())
+        hit = self._lookup.find(run_key, broken)
+        why = "the remote lacks data of its result" if broken else "no result is known of these inputs"
+        return Planned(run_key, hit, "" if hit else why)
 
 
 def stage_run_key(root: Path, stage: Stage, known: Known) -> str:

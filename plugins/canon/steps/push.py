@@ -13,7 +13,7 @@ from canon.model.cluster import MAIN
 from canon.model.errors import CanonError
 from canon.model.stage import Stage
 from canon.output.yaml import format_yaml
-from canon.planning.lookup import MADE, VALUE, Hit
+from canon.planning.lookup import MADE, Hit
 from canon.steps.inputs import Inputs, load_inputs
 from canon.steps.places import Places, Pod, say_go
 from canon.steps.pull import STATE
@@ -115,21 +115,17 @@ def save_stage(work: Work, inputs: Inputs, key: str, store: Store, say: Callable
     store.send({each.md5 for each in outs.values()})
     entry = without_sizes(inputs.entry(key, stage, outs))
     ours = Hit(run_cache_key(entry), run_cache_value(entry), entry)
-    before = work.lookup.find(ours.key)
-    if before is not None and before.value != ours.value and work.lookup.is_whole(before):
+    before = work.lookup.find_whole(ours.key)
+    if before is not None and before.value != ours.value:
         return _stands(inputs, key, stage, before, say)
     made = {"image": work.plan.declared, "base": work.plan.image, "workflow": work.pod.workflow, "task": work.pod.task}
     work.objects.write(f"{MADE}/{ours.value}", format_canonical(made))
     work.objects.write(run_cache_path(ours.key, ours.value), format_yaml(entry).encode())
-    winner = work.lookup.find(ours.key) or ours
-    if winner.value != ours.value and work.lookup.is_whole(winner):  # both were written at once
-        work.objects.remove(run_cache_path(ours.key, ours.value))
+    winner = work.lookup.find_whole(ours.key) or ours
+    work.settle(winner)
+    if winner.value != ours.value:  # both were written at once
         return _stands(inputs, key, stage, winner, say)
     say(f"{key}: saved as {ours.value[:12]}")
-    if work.plan.fresh:
-        for each in work.objects.listed(run_cache_path(ours.key)):
-            if VALUE.fullmatch(each.name) and each.name != ours.value:
-                work.objects.remove(run_cache_path(ours.key, each.name))
     inputs.known.add(stage, ours.entry)
     return ours
 

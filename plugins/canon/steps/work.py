@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from canon.dvc.runcache import run_cache_path
 from canon.model.errors import CanonError
 from canon.model.paths import leaves_repository
 from canon.model.stage import Stage
@@ -42,8 +43,20 @@ class Work:
 
     def find(self, inputs: Inputs, key: str) -> Hit | None:
         """The entry that stands for a stage, with all its data; None when it has to run. Raises CanonError."""
-        hit = self.lookup.find(inputs.run_key(key, self.stages[key]))
-        return hit if hit is not None and self.lookup.is_whole(hit) else None
+        hit = self.lookup.find_whole(inputs.run_key(key, self.stages[key]))
+        if hit is not None:
+            self.settle(hit)
+        return hit
+
+    def settle(self, hit: Hit) -> None:
+        """Take away what lost against an entry, since plain DVC would take any. Raises CanonError.
+
+        That is what this task has written, also in an attempt that was killed; and with `fresh` all others.
+        """
+        mine = {"workflow": self.pod.workflow, "task": self.pod.task}
+        for value in hit.others:
+            if self.plan.fresh or mine.items() <= self.lookup.made(value).items():
+                self.objects.remove(run_cache_path(hit.key, value))
 
     def record(self, hits: Mapping[str, Hit]) -> None:
         """Tell the tasks that read from this one which entries stand for its stages."""
