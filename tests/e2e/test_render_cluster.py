@@ -43,8 +43,8 @@ def test_it_is_rendered_checked_and_what_is_stale_is_said(project: Path, run: Ru
     committed(project)
     assert run(project, "canon", "check").stdout.startswith("ok")
     workflow = project / "argo/toy/workflow/cluster.yaml"
-    workflow.write_text(workflow.read_text().replace("OnError", "Always"))
-    assert "-      retryPolicy: Always" in run(project, "canon", "render", "--check", code=1).stdout
+    workflow.write_text(workflow.read_text().replace("Always", "OnError"))
+    assert "-      retryPolicy: OnError" in run(project, "canon", "render", "--check", code=1).stdout
     assert "argo/toy/workflow/cluster.yaml: is not what the declarations say" in run(project, "canon", "check", code=1).stderr  # fmt: skip
     run(project, "canon", "render")
     assert git(project, "status", "--porcelain") == ""

@@ -39,6 +39,8 @@ RETRY = (
     "not (lastRetry.message startsWith 'main: Error') or asInt(lastRetry.exitCode) in [137, 143])"
 )
 """Tells faults of the infrastructure, which are worth another attempt, from a stage's own failure, its deadline and a stop."""
+RETRY_PLAN = "lastRetry.status == 'Error' or asInt(lastRetry.exitCode) in [137, 143]"
+"""The same of `plan`: Argo calls a pod Failed whose only container was killed. What it refuses it would refuse again."""
 TOOLS_COMMAND = [cluster.TOOLS_PYTHON, "-I", "-m", "canon"]
 TASK_PARAMETER = "{{inputs.parameters.task}}"
 IMAGE_PARAMETER = "{{inputs.parameters.image}}"
@@ -76,7 +78,7 @@ def build_plan(site: Site, *, is_scheduled: bool) -> Any:  # noqa: ANN401  Hera'
         name=cluster.PLAN,
         service_account_name=site.account("plan"),
         inputs=[hera.Parameter(name=cluster.PIN, value="false")] if is_scheduled else None,
-        retry_strategy=_retries(Retries(), policy="OnError"),
+        retry_strategy=_retries(Retries(), policy="Always", expression=RETRY_PLAN),
         outputs=[
             hera.Parameter(name=name, value_from=m.ValueFrom(path=f"{cluster.OUTPUTS}/{name}"))
             for name in (cluster.RUNS, cluster.IMAGE, cluster.DELIVERS)

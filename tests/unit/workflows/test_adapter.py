@@ -170,7 +170,7 @@ def test_what_hera_built_is_kept_and_used_again(tmp_path: Path, monkeypatch: pyt
         assert dag_in(more) != dag_in(first["argo/toy/workflow/cluster.yaml"])
     make_clustered(root)
     whole = file.read_bytes()
-    for damaged in (b"", b"[]", whole[:-1], whole.replace(b"OnError", b"Always"), b"\xff\n" + whole):
+    for damaged in (b"", b"[]", whole[:-1], whole.replace(b"Always", b"OnError"), b"\xff\n" + whole):
         file.write_bytes(damaged)
         assert rendered(root) == first, "a damaged one is made anew"
         assert file.read_bytes() == whole
