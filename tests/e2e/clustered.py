@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +15,11 @@ from typing import Any
 from canon.image.images import load_image
 from canon.image.layout import Layout
 from canon.image.registry import Repository
+from canon.model.cluster import TOOLS_PYTHON
 from canon.output.yaml import load_yaml
-from tests.conftest import ACCESS_KEY, S3, SECRET_KEY, Base, git
+from tests.conftest import ACCESS_KEY, ROOT, S3, SECRET_KEY, Base, git
 from tests.e2e.faults import canon
+from tests.harness.images import Image
 
 TOOLS = f"registry.example.com/ml/canon@sha256:{'7' * 64}"
 
@@ -51,8 +55,10 @@ def copy_image(layout: Path, digest: str, target: Repository, tag: str) -> str:
     return f"{target.name}@{digest}"
 
 
-def declare_cluster(root: Path, code: Path, url: str, s3: S3, host: str, base: Base) -> None:
-    """Give a project a profile that runs in a cluster, render it, and push it to a bare repository."""
+def declare_cluster(
+    root: Path, code: Path, url: str, s3: S3, host: str, base: Base, settings: str = "[tool.canon.profiles.cluster]\n"
+) -> None:
+    """Give a project a profile that runs in a cluster, render it, and push it to a bare repository. ``settings``: further ones of that profile, and other profiles."""
     image = copy_image(base.layout, base.digest, Repository(host, "python"), "base")
     file = root / "pipelines/p.yaml"
     file.write_text(file.read_text().replace("name: p\n", f"name: p\nenvironment: {{image: {image}}}\n", 1))
@@ -66,8 +72,7 @@ remote = "store"
 namespace = "ml"
 registry = "{host}/ml"
 accept = "any"
-[tool.canon.profiles.cluster]
-""")
+{settings}""")
     subprocess.run(["dvc", "remote", "add", "-q", "-f", "-d", "store", f"s3://{s3.bucket}/dvc"], cwd=root, check=True)
     subprocess.run(["dvc", "remote", "modify", "-q", "store", "endpointurl", s3.endpoint], cwd=root, check=True)
     canon(root, "render", seconds=120)
@@ -78,22 +83,30 @@ accept = "any"
     git(root, "push", "-q", "origin", "HEAD:main")
 
 
-def template(root: Path) -> dict[str, Any]:
+def template(root: Path, profile: str = "local") -> dict[str, Any]:
     """The WorkflowTemplate that was rendered."""
-    text = (root / "argo/p/workflow/local.yaml").read_text()
+    text = (root / f"argo/p/workflow/{profile}.yaml").read_text()
     found: dict[str, Any] = load_yaml(text, "local.yaml")
     return found
 
 
-def secrets() -> dict[str, dict[str, str]]:
+def secrets(*profiles: str) -> dict[str, dict[str, str]]:
     """What the platform's README says to make."""
-    return {
-        "canon-p-local-remote": {
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
-    }
+    keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_DEFAULT_REGION": "us-east-1"}
+    return {f"canon-p-{profile}-remote": keys for profile in profiles or ("local",)}
+
+
+def checkout_tools(below: Image) -> Image:
+    """An image with the Canon of this checkout and the Python of its environment, in place of a tools image: what it needs is seen, not copied.
+
+    That is quick; whether the tools image holds all that is needed does not show. ``below`` has a shell.
+    """
+    environment, python = Path(sys.prefix), Path(sys.base_prefix)
+    seen = {"/usr": Path("/usr"), **{name: Path(name).resolve() for name in ("/lib", "/lib64") if Path(name).exists()}}
+    tools = Path(TOOLS_PYTHON).parent
+    own = {str(each): each for each in (python, environment, ROOT / "plugins")}
+    config = {**below.config, "Env": [f"PATH={tools}:/usr/bin:/bin"]}
+    return dataclasses.replace(below, binds={**seen, **own, str(tools.parent): environment}, config=config)
 
 
 def make_tools(root: Path, base: Base, into: Path) -> None:

@@ -8,7 +8,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,16 @@ DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True)
 class Image:
-    """An image: where it is unpacked, where its layout is (podman needs one), and the settings of its config file."""
+    """An image: where it is unpacked, where its layout is (podman needs one), and the settings of its config file.
+
+    ``binds``: path in it → file or folder of this machine that is seen there, only to be read.
+    """
 
     root: Path
     layout: Path | None
     digest: str
     config: Mapping[str, Any]
+    binds: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def env(self) -> dict[str, str]:

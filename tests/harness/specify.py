@@ -55,7 +55,7 @@ def build_launch(
         uid=uid,
         gid=own.get("runAsGroup", context.security.get("runAsGroup", 0)),
         groups=(*((group,) if group is not None else ()), *context.security.get("supplementalGroups", ())),
-        mounts=mounts,
+        mounts=(*(Mount(source, path, read_only=True) for path, source in image.binds.items()), *mounts),
         read_only=bool(own.get("readOnlyRootFilesystem")),
         may_gain=own.get("allowPrivilegeEscalation", True),
         hostname=context.name[:63].rstrip("-"),
