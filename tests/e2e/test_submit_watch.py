@@ -62,11 +62,16 @@ def test_in_a_pipe_each_event_is_a_line(pushed: Path, argo: ArgoServer) -> None:
 
 
 def test_a_stage_that_fails_gives_its_exit_code_and_its_last_words(pushed: Path, argo: ArgoServer) -> None:
-    argo.statuses = [status("Running", train=RUNNING), status("Failed", "child failed", plan=DONE, train=FAILED)]
+    omitted = {"type": "Skipped", "phase": "Omitted", "message": "omitted: depends condition not met"}
+    argo.statuses = [
+        status("Running", train=RUNNING),
+        status("Failed", "child failed", plan=DONE, train=FAILED, deliver=omitted),
+    ]
     argo.logs[pod_name(NAME, f"{NAME}.stages.train", "stage")] = "epoch 1\n\x1b[31mno memory\n"
     said = canon(pushed, "submit", "toy", "-w", "--json", code=3)
     assert said.stdout.startswith("{")
     assert "train: failed: main: Error (exit code 3)\ntrain | epoch 1\ntrain | \ufffd[31mno memory\n" in said.stderr
+    assert "deliver: left out\n" in said.stderr
     assert f"{NAME} has ended: failed: child failed" in said.stderr
     argo.statuses = [status("Error", "plan: \x1b]0;x\x07broken")]
     assert "has ended: error: plan: \ufffd]0;x\ufffdbroken" in canon(pushed, "submit", "toy", "-w", code=1).stderr

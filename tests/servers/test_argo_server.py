@@ -139,6 +139,9 @@ def test_a_log_that_fails_is_no_log(argo: ArgoServer, client: Client) -> None:
         argo.faults = [fault]
         assert client.tail("ml", created.name, "pod", 2) == ()
     argo.logs["pod"] = "\x1b]0;title\x07\x1b[31mred\n 10%\r 20%\r\n\n"
+    argo.logs["pod"] += (
+        'time=2026-01-01T00:00:00Z level=INFO msg="sub-process exited" argo=true error="exit status 3"\n'
+    )
     assert client.tail("ml", created.name, "pod", 3) == ("\ufffd]0;title\ufffd\ufffd[31mred", " 20%")
 
 

@@ -17,6 +17,10 @@ from canon.model.errors import CanonError, printable
 FIELDS = "metadata.name,metadata.uid,status.phase,status.message,status.progress,status.startedAt,status.finishedAt,status.nodes"
 """What of a workflow is asked for while it is watched: its spec may have a MiB."""
 
+OWN_LINES = 10
+_OWN_LINE = re.compile(r'^time=\S+ level=[A-Z]+ .*\bargo=true\b|^\{.*"argo": ?true')
+"""What Argo's executor says in a container's log, of itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Created:
@@ -106,7 +110,7 @@ class ArgoServer:
     def tail(self, namespace: str, name: str, pod: str, lines: int) -> tuple[str, ...]:
         """The last lines that the container `main` of a pod has printed, printable; none where they cannot be had."""
         url = f"{self.address.url}api/v1/workflows/{namespace}/{name}/log"
-        asked = {"podName": pod, "logOptions.container": MAIN, "logOptions.tailLines": str(lines)}
+        asked = {"podName": pod, "logOptions.container": MAIN, "logOptions.tailLines": str(lines + OWN_LINES)}
         try:
             content = self._session.glance(url, asked)
         except CanonError:
@@ -117,7 +121,7 @@ class ArgoServer:
                 text = json.loads(line)["result"]["content"]
             except (ValueError, KeyError, TypeError, RecursionError):
                 continue
-            if isinstance(text, str) and text.strip():
+            if isinstance(text, str) and text.strip() and not _OWN_LINE.search(text):
                 # a progress bar writes over its line: what stands there last
                 found.append(printable(text.rstrip("\r\n").rpartition("\r")[2]).replace("\t", "    "))
         return tuple(found[-lines:])

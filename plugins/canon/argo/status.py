@@ -17,16 +17,19 @@ from canon.model.errors import printable
 
 SHOWN = frozenset({"Pod", "Retry", "Skipped"})
 """Types of nodes that are tasks, or attempts of one."""
-WAITING, RUNNING, SUCCEEDED, SKIPPED, FAILED, ERROR = "waiting", "running", "succeeded", "skipped", "failed", "error"
+WAITING, RUNNING, SUCCEEDED, SKIPPED, OMITTED, FAILED, ERROR = (
+    "waiting", "running", "succeeded", "skipped", "omitted", "failed", "error",
+)  # fmt: skip
 _PHASES = {
     "Pending": WAITING,
     "Running": RUNNING,
     "Succeeded": SUCCEEDED,
     "Skipped": SKIPPED,
-    "Omitted": SKIPPED,
+    "Omitted": OMITTED,
     "Failed": FAILED,
     "Error": ERROR,
 }
+_AT_WORK = frozenset({"Running", "Succeeded"})
 _ATTEMPT = re.compile(r"(.*)\(([0-9]+)\)")
 _BLOCK = re.compile(r"(stages)-[0-9]+(?=\.)")
 """Where many tasks are cut into nested DAGs (`canon.argo.dag`): which one a task is in says nothing."""
@@ -102,10 +105,13 @@ def task_path(task: str) -> str:
 def _task(workflow: str, name: str, nodes: Sequence[tuple[int | None, Mapping[str, Any]]]) -> TaskState:
     attempts = sorted(((number, node) for number, node in nodes if number is not None), key=lambda each: each[0])
     whole = next((node for number, node in nodes if number is None), attempts[-1][1] if attempts else {})
-    newest = attempts[-1][1] if attempts else whole
+    newest = attempts[-1][1] if attempts else {} if whole.get("type") == "Retry" else whole
     phase = _PHASES.get(str(whole.get("phase")), WAITING)
+    if phase == RUNNING and whole.get("type") == "Retry" and str(newest.get("phase")) not in _AT_WORK:
+        phase = WAITING  # for a node, for an image, for the next attempt
     message = _text(newest, "message") or _text(whole, "message")
-    progress = _text(newest, "progress")
+    # That of another type of node, or of one that has ended, counts what comes after it, too.
+    progress = _text(newest, "progress") if phase == RUNNING and newest.get("type") == "Pod" else ""
     return TaskState(
         name=name,
         phase=phase,

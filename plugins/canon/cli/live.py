@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from canon.argo.status import ERROR, FAILED, RUNNING, SKIPPED, SUCCEEDED, WAITING, Snapshot, TaskState
+from canon.argo.status import ERROR, FAILED, OMITTED, RUNNING, SKIPPED, SUCCEEDED, WAITING, Snapshot, TaskState
 from canon.cli.console import say
 
 if TYPE_CHECKING:
@@ -20,8 +20,18 @@ Tail = Callable[[str, int], Sequence[str]]
 """The last lines of a pod's log."""
 FEW, MOST_TAILS, MOST_LINES = 2, 6, 20
 """Lines of a log while it runs, how many logs at once, and lines of one that failed."""
-STYLES = {RUNNING: "cyan", SUCCEEDED: "green", SKIPPED: "dim", FAILED: "red", ERROR: "red", WAITING: "dim"}
-ORDER = (FAILED, ERROR, RUNNING, WAITING, SUCCEEDED, SKIPPED)
+STYLES = {
+    RUNNING: "cyan",
+    SUCCEEDED: "green",
+    SKIPPED: "dim",
+    OMITTED: "dim",
+    FAILED: "red",
+    ERROR: "red",
+    WAITING: "dim",
+}
+SILENT = frozenset({SKIPPED, OMITTED})
+"""What Argo says of these is its condition."""
+ORDER = (FAILED, ERROR, RUNNING, WAITING, SUCCEEDED, SKIPPED, OMITTED)
 
 
 def shows_tables() -> bool:
@@ -31,10 +41,10 @@ def shows_tables() -> bool:
 
 def format_state(state: TaskState) -> str:
     """What became of a task, in one line."""
-    words = {SKIPPED: "known already", WAITING: "waiting"}.get(state.phase, state.phase)
+    words = {SKIPPED: "known already", OMITTED: "left out"}.get(state.phase, state.phase)
     if state.attempt:
         words += f" (attempt {state.attempt + 1})"
-    return f"{words}: {state.message}" if state.message and state.phase != SKIPPED else words
+    return f"{words}: {state.message}" if state.message and state.phase not in SILENT else words
 
 
 class Lines:
@@ -125,7 +135,7 @@ class Table:
         room = max(5, self._live.console.height - 6 - sum(map(len, self._tails.values())))
         shown, hidden = _chosen(states, room)
         for path, label, state in shown:
-            note = state.progress or (state.message if state.phase != SKIPPED else "")
+            note = state.progress or ("" if state.phase in SILENT else state.message)
             table.add_row(
                 Text(label, overflow="ellipsis", no_wrap=True), Text(format_state(_plain(state)), style=STYLES[state.phase]),
                 Text(_elapsed(state)), Text(note, overflow="ellipsis", no_wrap=True),
@@ -155,7 +165,7 @@ def _chosen(
 
 
 def _elapsed(state: TaskState) -> str:
-    if state.started is None or state.phase == SKIPPED:
+    if state.started is None or state.phase in SILENT:
         return ""
     seconds = max(0, int(((state.finished or datetime.now(UTC)) - state.started).total_seconds()))
     minutes, seconds = divmod(seconds, 60)

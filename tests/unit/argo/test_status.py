@@ -31,8 +31,8 @@ def test_attempts_are_one_task() -> None:
         WORKFLOW,
         status(
             node("", "Running", "DAG"),
-            node("plan", "Succeeded", "Retry"),
-            node("plan(0)", "Succeeded"),
+            node("plan", "Succeeded", "Retry", progress="16/16"),
+            node("plan(0)", "Succeeded", progress="16/16"),
             node("stages", "Running", "DAG"),
             node("stages.train", "Running", "Retry", startedAt="2026-01-01T00:00:00Z"),
             node("stages.train(0)", "Failed", message="fetch: Error (exit code 4)", outputs={"exitCode": "64"}),
@@ -52,6 +52,23 @@ def test_attempts_are_one_task() -> None:
     assert train.pod == pod_name(WORKFLOW, node("stages.train(10)"))
     assert found.tasks["plan"].progress == ""
     assert not found.is_over
+
+
+@pytest.mark.parametrize(
+    ("attempts", "expected"),
+    [
+        ([], (WAITING, "")),
+        ([("Pending", "PodInitializing")], (WAITING, "PodInitializing")),
+        ([("Running", "")], (RUNNING, "")),
+        ([("Succeeded", "")], (RUNNING, "")),
+        ([("Failed", "fetch: Error (exit code 4)")], (WAITING, "fetch: Error (exit code 4)")),
+        ([("Error", "pod deleted"), ("Pending", "Unschedulable")], (WAITING, "Unschedulable")),
+    ],
+)
+def test_a_task_waits_while_no_attempt_is_at_work(attempts: list[tuple[str, str]], expected: tuple[str, str]) -> None:
+    nodes = [node(f"plan({number})", phase, message=message) for number, (phase, message) in enumerate(attempts)]
+    task = snapshot_from_status(WORKFLOW, status(node("plan", "Running", "Retry"), *nodes)).tasks["plan"]
+    assert (task.phase, task.message) == expected
 
 
 def test_tasks_of_cut_dags_have_one_name_and_a_stage_may_be_called_plan() -> None:
