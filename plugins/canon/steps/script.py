@@ -19,8 +19,11 @@ def format_script(stages: Sequence[Stage], first: int, places: Places, tags: Map
 
     Each stage's commands run as DVC runs them: one after the other, each by `/bin/sh -c`, from the stage's folder, until one fails. Its exit
     code is written at once and whole; before the next stage it waits for a word of `push`.
+
+    SIGTERM reaches shells and command alike. The shells wait for the command, which may have something to put in order and would end with them; and
+    such a stage is not done, whatever exit code the command makes of it.
     """
-    lines = ["#!/bin/sh", "# Made by `canon step pull`."]
+    lines = ["#!/bin/sh", "# Made by `canon step pull`.", "trap 'exit 143' TERM"]
     for number in range(first, len(stages)):
         running = _running(stages[number], number, places, tags)
         lines += running if number == first else _after_word(running, number, places)
@@ -32,7 +35,7 @@ def _running(stage: Stage, number: int, places: Places, tags: Mapping[str, str])
     exit_file = str(places.exit_file(number))
     own = json.dumps({**tags, "canon.stage": stage.name}, sort_keys=True)
     commands = (stage.cmd,) if isinstance(stage.cmd, str) else stage.cmd
-    lines = ["("]
+    lines = ["(", "  trap : TERM"]  # of the shell around it, a subshell keeps no trap
     lines += [f"  cd {shlex.quote(folder)} || exit 1"]
     variables = {"DVC_ROOT": str(places.code), "DVC_STAGE": stage.name, "MLFLOW_RUN_CONTEXT": own}
     lines += [f"  export {name}={shlex.quote(value)}" for name, value in variables.items()]
