@@ -31,6 +31,8 @@ ADDRESSES = (
     "payload.project?.git_ssh_url",
 )
 """Where the payload of a forge has the address of the repository that was pushed to: a fork has another one."""
+AFTER_THE_TEMPLATE = {"argocd.argoproj.io/sync-wave": "1"}
+"""The controller looks at a schedule when it comes, and where it finds no template for it, not again within 20 minutes."""
 _HOST = r"(?:[^@/]+@)?(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)"
 _PATH = r"/?(?P<path>[A-Za-z0-9._~+-][A-Za-z0-9._~+/-]*?)(?:[.]git)?/?"
 _BY_SCHEME = re.compile(rf"(?:https?|ssh)://{_HOST}(?::[0-9]+)?/{_PATH}")
@@ -49,6 +51,7 @@ def build_schedule(site: Site, schedule: Schedule) -> dict[str, Any]:
         name=site.name,
         namespace=site.namespace,
         labels={cluster.PIPELINE_LABEL: site.pipeline, cluster.PROFILE_LABEL: site.profile},
+        annotations=AFTER_THE_TEMPLATE,
         schedules=[" ".join(schedule.cron.split())],
         timezone=schedule.timezone,
         concurrency_policy="Forbid",

@@ -102,10 +102,10 @@ def test_plan_reads_sources_where_the_clock_starts_it_and_no_parameter_says_so(t
     given = {name: template_of(manifest, name)["dag"]["tasks"][0].get("arguments") for name in ("main", "scheduled")}
     assert given == {"main": None, "scheduled": {"parameters": [{"name": "pin", "value": "true"}]}}
     assert "pin" not in [each["name"] for each in manifest["spec"]["arguments"]["parameters"]]
-    assert (
-        workflow_of(root, "argo/toy/workflow/cluster.schedule.yaml")["spec"]["workflowSpec"]["entrypoint"]
-        == "scheduled"
-    )
+    schedule_of = workflow_of(root, "argo/toy/workflow/cluster.schedule.yaml")
+    assert schedule_of["spec"]["workflowSpec"]["entrypoint"] == "scheduled"
+    # A schedule that comes before its template is not looked at again for 20 minutes.
+    assert schedule_of["metadata"]["annotations"] == {"argocd.argoproj.io/sync-wave": "1"}
 
 
 def test_a_datasets_stage_runs_canon_itself(manifest: Mapping) -> None:
