@@ -45,12 +45,13 @@ def build_launch(
                 f"{name}: CreateContainerConfigError: container has runAsNonRoot and image will run as root"
             )
         raise HarnessError(f"{name}: the harness runs nothing as root: set runAsUser in the securityContext")
-    env = _environment(container, image, context)
+    declared = _declared(container, context)
     group = context.security.get("fsGroup")
     return Launch(
         image=image,
-        argv=tuple(expand(each, env) for each in (*container["command"], *(container.get("args") or ()))),
-        env=env,
+        # A kubelet does not know what variables the image has.
+        argv=tuple(expand(each, declared) for each in (*container["command"], *(container.get("args") or ()))),
+        env={"PATH": PATH, "HOME": "/", "HOSTNAME": context.name, **image.env, **declared},
         folder=container.get("workingDir") or image.config.get("WorkingDir") or "/",
         uid=uid,
         gid=own.get("runAsGroup", context.security.get("runAsGroup", 0)),
@@ -71,8 +72,8 @@ def _user(image: Image) -> int:
     return int(user)
 
 
-def _environment(container: Mapping[str, Any], image: Image, context: PodContext) -> dict[str, str]:
-    """The image's variables, then envFrom, then env, each over those before; then the executor's."""
+def _declared(container: Mapping[str, Any], context: PodContext) -> dict[str, str]:
+    """The manifest's variables, envFrom, then env over those; then the executor's."""
     objects = context.objects
     found: dict[str, str] = {}
     for each in container.get("envFrom") or ():
@@ -92,7 +93,7 @@ def _environment(container: Mapping[str, Any], image: Image, context: PodContext
         "ARGO_WORKFLOW_NAME": context.workflow,
         "ARGO_PROGRESS_FILE": f"{EXECUTOR}/progress",
     }
-    return {"PATH": PATH, "HOME": "/", "HOSTNAME": context.name, **image.env, **found, **executor}
+    return {**found, **executor}
 
 
 def _value(variable: Mapping[str, Any], objects: Objects, context: PodContext, name: str) -> str | None:

@@ -76,10 +76,10 @@ def test_the_command_is_taken_word_by_word(harness: Harness) -> None:
     manifest = workflow_template(
         {
             "name": "main",
-            "container": {**single(""), "command": ["printf", "%s|"], "args": ["a b", "$HOME", "*", "$$x"]},
+            "container": {**single(""), "command": ["printf", "%s|"], "args": ["a b", "$HOME", "*", "$$x", "$(PATH)"]},
         }
     )
-    assert said(harness, manifest) == ["a b|$HOME|*|$x|"]
+    assert said(harness, manifest) == ["a b|$HOME|*|$x|$(PATH)|"]
 
 
 def test_another_user_without_rights_on_a_root_that_is_read_only(harness: Harness) -> None:
