@@ -173,10 +173,14 @@ def test_stop_sends_term_and_runs_the_exit_handler(harness: Harness) -> None:
     assert report.log("onExit") == "Failed\n"
 
 
-def test_terminate_runs_no_exit_handler(harness: Harness) -> None:
+def test_terminate_sends_term_too_and_runs_no_exit_handler(harness: Harness) -> None:
     report = stopped(harness, "terminate")
     assert (report.phase, report.message, report.pods) == ("Failed", "Stopped with strategy 'Terminate'", 1)
-    assert report.log("stage(0)") == ""
+    assert (report.node("stage(0)").exit_code, report.node("stage(0)").message) == (
+        9,
+        "workflow shutdown with strategy:  Terminate",
+    )
+    assert "trapped\n" in report.log("stage(0)")
     assert "onExit" not in report.phases()
 
 

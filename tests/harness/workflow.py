@@ -153,7 +153,7 @@ class Workflow:
         return outcome
 
     def end(self, how: str) -> None:
-        """Stop: TERM to all pods but the exit handler's, which runs. Terminate: KILL to all, and no exit handler."""
+        """Stop: TERM to all pods but the exit handler's, which runs. Terminate: TERM to all, and no exit handler."""
         with self._changed:
             self.shutdown = TERMINATE if self.shutdown == TERMINATE else how
             for pod, on_exit in self._running.items():
@@ -171,7 +171,7 @@ class Workflow:
         return self.shutdown == TERMINATE or (self.shutdown == STOP and not on_exit)
 
     def _end_pod(self, pod: Pod) -> None:
-        how = signal.SIGKILL if self.shutdown == TERMINATE else signal.SIGTERM
+        how = signal.SIGTERM if self.failure is None else signal.SIGKILL
         pod.end(how, f"workflow shutdown with strategy:  {self.shutdown}")
 
 
