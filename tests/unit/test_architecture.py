@@ -197,6 +197,22 @@ def test_a_command_loads_only_the_tools_that_it_needs(argv: list[str], never: tu
     assert loaded_by(RUN.format(argv=argv), *never) == set()
 
 
+def test_each_command_is_found_in_the_module_that_adds_it() -> None:
+    """The command line loads the module of the command that is asked for, and no other."""
+    import typer
+
+    from canon.cli import main
+
+    for module, names in main.COMMANDS.items():
+        app = typer.Typer()
+        importlib.import_module(f"canon.cli.{module}").register(app)
+        own = [each.name or each.callback.__name__ for each in app.registered_commands if each.callback]
+        assert {*own, *(each.name for each in app.registered_groups)} == set(names)
+    adding = {file.stem for file in FILES if file.parent.name == "cli" and "\ndef register(" in file.read_text()}
+    assert adding == set(main.COMMANDS)
+    assert loaded_by(RUN.format(argv=["canon", "plan", "--help"]), "canon.cli.image", "canon.cli.data") == set()
+
+
 def test_a_declaration_without_templates_is_rendered_without_dvc(tmp_path: Path, run: Run) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.canon]\ndefault_profile = "local"\n[tool.canon.profiles.local]\n')
     (tmp_path / "pipelines").mkdir()

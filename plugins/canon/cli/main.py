@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
@@ -14,6 +17,18 @@ from canon.cli.console import prepare_streams, say
 from canon.data.interrupts import ended_by_sigterm
 from canon.model.errors import CanonError, printable
 
+COMMANDS = {
+    "files": ("check", "render", "schema"),
+    "data": ("data", "profile"),
+    "results": ("track", "log"),
+    "experiment": ("experiment",),
+    "plan": ("plan",),
+    "submit": ("submit",),
+    "step": ("step",),
+    "image": ("image",),
+    "serve": ("serve",),
+}
+"""Modules beside this one, and the commands that each adds, in the order of `canon --help`."""
 app = typer.Typer(
     name="canon",
     help="GitOps for machine learning: one declaration, run by DVC and Argo, recorded in MLflow.",
@@ -43,17 +58,20 @@ def _options(
         os.environ["CANON_DEBUG"] = "1"
 
 
-def _register() -> None:
-    from canon.cli import data, experiment, files, image, plan, results, serve, step, submit
-
-    for module in (files, data, results, experiment, plan, submit, step, image, serve):
-        module.register(app)
+def _register(arguments: Sequence[str]) -> None:
+    """Add the command that is asked for, all of them for help, completion and mistakes: a pod waits for each module that is loaded."""
+    asked = next((each for each in arguments if not each.startswith("-")), "")
+    chosen = [module for module, names in COMMANDS.items() if asked in names]
+    for module in chosen or COMMANDS:
+        import_module(f"canon.cli.{module}").register(app)
 
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 a problem in the project or a failed stage, 2 wrong usage, 130 interrupted."""
+    # The collector looks through all that is imported again and again, and once more at the end: a fifth of a short command.
+    gc.set_threshold(20_000, 20, 50)
     prepare_streams()
-    _register()
+    _register(sys.argv[1:])
     try:
         with ended_by_sigterm():
             app(standalone_mode=True)
@@ -76,6 +94,8 @@ def main() -> None:
         )
         say(f"canon: {error.filename or 'the output'}: {error.strerror or error}; {remedy}")
         sys.exit(1)
+    finally:
+        gc.freeze()
 
 
 if __name__ == "__main__":

@@ -29,11 +29,18 @@ def has_templating(document: Mapping[str, Any]) -> bool:
 
 
 def _has_template(value: object) -> bool:
-    if isinstance(value, str):
-        return "${" in value
-    if isinstance(value, Mapping):
-        return any(_has_template(key) or _has_template(item) for key, item in value.items())
-    return isinstance(value, list | tuple) and any(_has_template(item) for item in value)
+    left = [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, str):
+            if "${" in each:
+                return True
+        elif isinstance(each, list | tuple):
+            left += each
+        elif isinstance(each, dict):
+            left += each
+            left += each.values()
+    return False
 
 
 def resolve_stages(root: Path, file: str, document: Mapping[str, Any], *, declared_in: str = "") -> tuple[Stage, ...]:

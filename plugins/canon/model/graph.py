@@ -6,6 +6,7 @@ import heapq
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from canon.model.errors import Problem
 from canon.model.stage import Stage
@@ -113,11 +114,14 @@ def build_graph(stages: Sequence[Stage]) -> Graph:
     return Graph(stages={stage_key(stage): stage for stage in stages}, parents=parents)
 
 
-def _above(path: str) -> Iterator[str]:
+@lru_cache(maxsize=1 << 16)  # a path is asked for by each stage that reads it, several times
+def _above(path: str) -> tuple[str, ...]:
+    found: list[str] = []
     folder = posixpath.dirname(path)
     while folder and folder != "/":
-        yield folder
+        found.append(folder)
         folder = posixpath.dirname(folder)
+    return tuple(found)
 
 
 def graph_problems(graph: Graph, files: Mapping[str, str]) -> tuple[Problem, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 DEFAULT_PARAMS_FILE = "params.yaml"
@@ -47,16 +48,11 @@ class Stage:
     @property
     def folder(self) -> str:
         """The folder that the command and its paths start from, relative to the root."""
-        if self.wdir == ".":  # almost always, and asked for with every path
-            return posixpath.dirname(self.file) or "."
         return posixpath.normpath(posixpath.join(posixpath.dirname(self.file), self.wdir))
 
     def from_root(self, path: str) -> str:
         """A path of this stage relative to the root; URLs stay as they are, and so do absolute paths."""
-        if "://" in path:
-            return path
-        folder = self.folder
-        return posixpath.normpath(path if folder == "." else posixpath.join(folder, path))
+        return _from_root(self.file, self.wdir, path)
 
     @property
     def dep_paths(self) -> tuple[str, ...]:
@@ -72,6 +68,13 @@ class Stage:
     def param_paths(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Params files, relative to the root, with their keys."""
         return tuple((self.from_root(file), keys) for file, keys in self.params)
+
+
+@lru_cache(maxsize=1 << 16)  # all that is made of a stage asks for its paths
+def _from_root(file: str, wdir: str, path: str) -> str:
+    if "://" in path:
+        return path
+    return posixpath.normpath(posixpath.join(posixpath.dirname(file), wdir, path))
 
 
 def stage_from_definition(name: str, definition: Mapping[str, Any], file: str = "dvc.yaml") -> Stage:

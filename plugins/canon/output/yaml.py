@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 import yaml
@@ -42,11 +42,31 @@ _CORE_RESOLVERS = (
     ("tag:yaml.org,2002:null", _NULL, ("~", "n", "N", "")),
     (MERGE, re.compile(r"^<<$"), "<"),
 )
+_STR, _MAP, _SEQ = (f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq"))
 _BASE_LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BASE_DUMPER: type = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
-class _Loader(DepthLimit, _BASE_LOADER):  # type: ignore[misc]
+class _Resolver:
+    """Remembers which tag a text has: keys and most values stand in a file many times. Neither of ours resolves by path."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  PyYAML's many
+        super().__init__(*arguments, **options)
+        self._tags: dict[str, str] = {}
+
+    def resolve(self, kind: type[Node], value: Any, implicit: Any) -> str:  # noqa: ANN401  PyYAML's signature
+        if kind is not ScalarNode:
+            return _MAP if kind is MappingNode else _SEQ
+        if not implicit[0]:  # it stands in quotes
+            return _STR
+        tag = self._tags.get(value)
+        if tag is None:
+            found: str = super().resolve(kind, value, implicit)  # type: ignore[misc]
+            tag = self._tags[value] = found
+        return tag
+
+
+class _Loader(_Resolver, DepthLimit, _BASE_LOADER):  # type: ignore[misc]
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's own attribute
 
     def __init__(self, stream: str) -> None:
@@ -148,22 +168,30 @@ class Shared(OneLine):
     """A mapping that is written once, with an anchor, and by an alias wherever the same object stands again."""
 
 
-class _Dumper(_BASE_DUMPER):  # type: ignore[misc]
+class _Dumper(_Resolver, _BASE_DUMPER):  # type: ignore[misc]
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's own attribute
 
     def ignore_aliases(self, data: object) -> bool:
         return not isinstance(data, Shared)
 
+    def represent_data(self, data: Any) -> Node:  # noqa: ANN401  whatever is written
+        # What files consist of; PyYAML's own way by tables and for aliases takes twice as long.
+        kind = type(data)
+        if kind is str:
+            return ScalarNode(_STR, data, style=_style(data) if "\n" in data else None)
+        if kind is dict or kind is OneLine:
+            pairs = [(self.represent_data(key), self.represent_data(item)) for key, item in data.items()]
+            return MappingNode(_MAP, pairs, flow_style=kind is OneLine)
+        if kind is list or kind is tuple or kind is OneRow:
+            return SequenceNode(_SEQ, [self.represent_data(item) for item in data], flow_style=kind is OneRow)
+        node: Node = super().represent_data(data)
+        return node
 
-def _represent_str(dumper: _Dumper, text: str) -> ScalarNode:
-    style = (
-        "|"
-        if "\n" in text
-        and not re.search(r"[ \t]\n|^\s|[^\n\t\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]", text)
-        else None
-    )
-    node: ScalarNode = dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-    return node
+
+def _style(text: str) -> str | None:
+    """How a text of several lines is written: as a block, unless a reader would get another text from that."""
+    odd = r"[ \t]\n|^\s|[^\n\t\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]"
+    return None if re.search(odd, text) else "|"
 
 
 def _represent_float(dumper: _Dumper, value: float) -> ScalarNode:
@@ -179,37 +207,16 @@ def _represent_float(dumper: _Dumper, value: float) -> ScalarNode:
     return node
 
 
-def _represent_mapping(dumper: _Dumper, data: Mapping[object, object]) -> MappingNode:
-    node: MappingNode = dumper.represent_mapping("tag:yaml.org,2002:map", data.items())
-    return node
-
-
 def _represent_one_line(dumper: _Dumper, data: OneLine) -> MappingNode:
-    node: MappingNode = dumper.represent_mapping("tag:yaml.org,2002:map", data.items(), flow_style=True)
-    return node
-
-
-def _represent_one_row(dumper: _Dumper, data: OneRow) -> SequenceNode:
-    node: SequenceNode = dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
-    return node
-
-
-def _represent_sequence(dumper: _Dumper, data: Iterable[object]) -> SequenceNode:
-    node: SequenceNode = dumper.represent_sequence("tag:yaml.org,2002:seq", data)
+    node: MappingNode = dumper.represent_mapping(_MAP, data.items(), flow_style=True)
     return node
 
 
 for _tag, _pattern, _first in _CORE_RESOLVERS:
     _Dumper.add_implicit_resolver(_tag, _pattern, list(_first))
 _Dumper.add_implicit_resolver("tag:canon.dev,2026:yaml-1.1", _YAML_1_1, None)
-_Dumper.add_representer(str, _represent_str)
 _Dumper.add_representer(float, _represent_float)
-_Dumper.add_representer(dict, _represent_mapping)
-_Dumper.add_representer(OneLine, _represent_one_line)
 _Dumper.add_representer(Shared, _represent_one_line)
-_Dumper.add_representer(OneRow, _represent_one_row)
-_Dumper.add_representer(tuple, _represent_sequence)
-_Dumper.add_representer(list, _represent_sequence)
 
 
 def _problem(name: str, error: yaml.YAMLError, text: str) -> Problem:
