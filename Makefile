@@ -9,7 +9,7 @@ READY := .venv/.ready
 RUN := env -u PYTHONDONTWRITEBYTECODE PATH="$(BIN):$$PATH" VIRTUAL_ENV="$(VENV)"
 WORKERS ?= 2
 
-.PHONY: help demo test soak lint check render golden lock bench bench-plan bench-image clean
+.PHONY: help demo test soak lint check render golden lock bench bench-plan bench-step bench-image clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
@@ -59,6 +59,9 @@ bench: $(READY)  ## ratios of whole commands, in one run
 
 bench-plan: $(READY)  ## ratios of `canon plan` and the sketch in ../shared
 	@$(RUN) python bench/plan_speed.py
+
+bench-step: $(READY)  ## ratios of `canon step pull` and `push` and the sketch in ../shared
+	@$(RUN) python bench/step_speed.py
 
 bench-image: $(READY)  ## ratios of baking 1 GB; needs curl, openssl, docker-registry and buildah of Debian
 	@$(RUN) python bench/image_speed.py

@@ -169,7 +169,7 @@ def main() -> int:
         print(f"{options.stages} stages, {options.rounds} pairs, Python {sys.version.split()[0]}")
         good.append(compare("canon render / plain Hera script", canon(plain, "render"), hera, options.rounds, 0.6))
         good.append(compare("with argo/: canon render / plain Hera script", canon(clustered, "render"), hera, options.rounds, 1.0))  # fmt: skip
-        good.append(compare("the same, Hera's part built anew", canon_anew, hera, options.rounds, 1.5))
+        good.append(compare("the same, Hera's part built anew", canon_anew, hera, options.rounds, 1.0))
         good.append(compare("canon check / canon render", canon(plain, "check"), canon(plain, "render"), options.rounds, 2.0))  # fmt: skip
         good.append(compare("templated: canon render / (0.6 Hera + resolver)", canon(templated, "render"), hera_and_resolver, options.rounds, 1.0))  # fmt: skip
         good.append(compare("templated: canon check / canon render", canon(templated, "check"), canon(templated, "render"), options.rounds, 2.0))  # fmt: skip

@@ -7,14 +7,15 @@ Whole commands, in pairs, in a fresh clone, against an S3 server on loopback; me
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,12 +52,9 @@ def make(folder: Path, count: int, endpoint: str) -> Path:
     return Path(f"{root}-clone")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--pairs", type=int, default=5)
-    options = parser.parse_args()
-    sketch = SHARED / "prototypes/plan.py"
-    assert sketch.is_file(), f"{sketch} is not there: say CANON_SHARED"
+@contextlib.contextmanager
+def bench_server() -> Iterator[tuple[Path, str]]:
+    """A scratch folder, and the endpoint of an S3 server with the bucket `bench`, whose credentials are in the environment."""
     from moto.server import ThreadedMotoServer
 
     os.environ |= {
@@ -67,13 +65,25 @@ def main() -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
-    folder = Path(tempfile.mkdtemp(prefix="canon-bench-"))
     try:
         host, port = server.get_host_and_port()
         endpoint = f"http://{host}:{port}"
         import botocore.session
 
         botocore.session.Session().create_client("s3", endpoint_url=endpoint).create_bucket(Bucket="bench")
+        with tempfile.TemporaryDirectory(prefix="canon-bench-") as folder:
+            yield Path(folder), endpoint
+    finally:
+        server.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pairs", type=int, default=5)
+    options = parser.parse_args()
+    sketch = SHARED / "prototypes/plan.py"
+    assert sketch.is_file(), f"{sketch} is not there: say CANON_SHARED"
+    with bench_server() as (folder, endpoint):
         for count, bar in BARS.items():
             clone = make(folder, count, endpoint)
             pairs = [
@@ -83,9 +93,6 @@ def main() -> None:
             ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
             ratio = statistics.median(one / other for one, other in pairs)
             print(f"{count:>4} stages: {ours:.2f} s / sketch {theirs:.2f} s = {ratio:.2f} (bar {bar})", flush=True)
-    finally:
-        server.stop()
-        shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
