@@ -9,7 +9,7 @@ READY := .venv/.ready
 RUN := env -u PYTHONDONTWRITEBYTECODE PATH="$(BIN):$$PATH" VIRTUAL_ENV="$(VENV)"
 WORKERS ?= 2
 
-.PHONY: help demo test soak lint check render golden lock bench bench-plan bench-step bench-image clean
+.PHONY: help demo test soak lint check render golden lock cluster bench bench-plan bench-step bench-image clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
@@ -53,6 +53,9 @@ render: $(READY)  ## write what is generated
 
 golden: $(READY)  ## write the expected files of tests/golden anew, to be reviewed
 	@$(RUN) CANON_GOLDEN=write python -m pytest -q tests/golden
+
+cluster: $(READY)  ## the reference pipeline in a cluster of kind; needs docker, kind and kubectl (tests/cluster/README.md)
+	@$(RUN) python tests/cluster/run.py $(ARGS)
 
 bench: $(READY)  ## ratios of whole commands, in one run
 	@$(RUN) python bench/compile_speed.py
