@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shlex
-import signal
 import socket
 import subprocess
 import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from canon.image.stores import Source
 from canon.image.unpack import unpack_below
 from canon.model.errors import CanonError
 from canon.model.project import Pipeline, load_project
+from canon.processes import passed_on, wait
 
 LOOPBACK = "127.0.0.1"
 LOOK = 2
@@ -112,7 +111,7 @@ def run_service(service: Service, say: Say) -> int:
     Raises CanonError when something listens at its address already: that would be taken for the service.
     """
     _check_free(service)
-    with _passed_on() as pass_to:
+    with passed_on() as pass_to:
         process = subprocess.Popen(
             list(service.command), cwd=service.folder, env=dict(service.env), start_new_session=True
         )
@@ -121,18 +120,11 @@ def run_service(service: Service, say: Say) -> int:
         watch = threading.Thread(target=_say_when_well, args=(service, ended, say), daemon=True)
         watch.start()
         try:
-            code = _wait(process)
+            code = wait(process)
         finally:
             ended.set()
             watch.join(LOOK + 1)  # one that runs while the interpreter ends can crash it (seen on Python 3.12.1)
     return code if code >= 0 else 128 - code
-
-
-def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Wait for the end, looking up now and then: a signal just before a wait without limit would be handled only after it."""
-    while True:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.wait(1)
 
 
 def _check_free(service: Service) -> None:
@@ -143,35 +135,6 @@ def _check_free(service: Service) -> None:
             raise CanonError(
                 f"something listens at {place.hostname}:{place.port} already; stop it, or take another one with --port"
             )
-
-
-@contextlib.contextmanager
-def _passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
-    """SIGHUP, SIGINT and SIGTERM go to the process that is named, and to all that it started; early ones wait for that.
-
-    It has a session of its own: the terminal's signals come here alone, and so does the one of a terminal that is closed.
-    """
-    started: list[int] = []
-    early: list[int] = []
-
-    def send(number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(started[0], number)
-
-    def forward(number: int, _: object) -> None:
-        send(number) if started else early.append(number)
-
-    def pass_to(process: subprocess.Popen[bytes]) -> None:
-        started.append(process.pid)
-        for number in early:
-            send(number)
-
-    before = {each: signal.signal(each, forward) for each in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield pass_to
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _say_when_well(service: Service, ended: threading.Event, say: Say) -> None:

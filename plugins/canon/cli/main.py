@@ -24,6 +24,7 @@ COMMANDS = {
     "experiment": ("experiment",),
     "plan": ("plan",),
     "submit": ("submit",),
+    "sweep": ("sweep",),
     "step": ("step",),
     "image": ("image",),
     "serve": ("serve",),

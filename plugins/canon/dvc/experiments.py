@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,10 @@ from canon.git import head_commit, run_git
 from canon.model.errors import CanonError, ExperimentExistsError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+NAMES = 100
+"""How many results of one name, which begin with the same eight digits, or were saved with other files, one commit may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,12 @@ class Experiment:
 def experiment_ref(baseline: str, name: str) -> str:
     """The ref that DVC looks for an experiment on ``baseline`` under."""
     return f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}"
+
+
+def numbered_names(name: str) -> Iterator[str]:
+    """A name, and those that it gets where others have it: `<name>-2` …."""
+    yield name
+    yield from (f"{name}-{number}" for number in range(2, NAMES + 1))
 
 
 def save_experiment(

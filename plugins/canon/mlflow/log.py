@@ -59,7 +59,7 @@ def log_record(record: RunRecord, uri: str, root: Path) -> Logged:
     """
     with store_lock(uri, root), explained(uri):
         client = open_client(uri)
-        experiment = _experiment(client, record.experiment, uri)
+        experiment = experiment_id(client, record.experiment, uri)
         run = _find(client, experiment, record.result)
         if run is None:
             created = client.create_run(experiment, tags=dict(record.tags), run_name=record.run_name)
@@ -112,7 +112,7 @@ def _url(uri: str, experiment: str, run_id: str) -> str | None:
     return f"{clean(uri).rstrip('/')}/#/experiments/{experiment}/runs/{run_id}" if uri.startswith("http") else None
 
 
-def _experiment(client: MlflowClient, name: str, uri: str) -> str:
+def experiment_id(client: MlflowClient, name: str, uri: str) -> str:
     """Id of the experiment, made where it is missing. Raises StoreRefusedError for one that was deleted."""
     from mlflow.exceptions import MlflowException
 
@@ -155,7 +155,7 @@ def _fill(client: MlflowClient, run: Run, experiment: str, record: RunRecord) ->
     from mlflow.entities import Metric, Param
 
     run_id = run.info.run_id
-    for params in _batches([(key, value) for key, value in record.params.items() if key not in run.data.params]):
+    for params in batches([(key, value) for key, value in record.params.items() if key not in run.data.params]):
         client.log_batch(run_id, params=[Param(key, value) for key, value in params])
     if run.inputs is None or not run.inputs.dataset_inputs:
         _log_datasets(client, run_id, record.datasets)
@@ -173,7 +173,7 @@ def _fill(client: MlflowClient, run: Run, experiment: str, record: RunRecord) ->
     return {model.name: model_id for model in record.models if model.register and (model_id := ids[model.name])}
 
 
-def _batches(params: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+def batches(params: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
     """Params in parts that MLflow takes at once: 100, and 1 MB of JSON."""
     batch: list[tuple[str, str]] = []
     size = 0

@@ -179,16 +179,16 @@ def format_note(result: Result, origin: Origin, description: str, again: str) ->
     if origin.dirty:
         kept = "the changes are in the artifact `canon.patch`" if origin.patch else "and its changes are not recorded"
         lines += [f"{NOT_COMMITTED}{';' if origin.patch else ','} {kept}.", ""]
-    stages = [f"| {_cell(name)} | `{_cell(_command(entry))}` |" for name, entry in result.entries.items()]
+    stages = [f"| {format_cell(name)} | `{format_cell(_command(entry))}` |" for name, entry in result.entries.items()]
     data = [
-        f"| {_cell(name)} | {pin.get('size', '')} | `{str(pin.get('sha256') or pin['md5'])[:12]}` |"
+        f"| {format_cell(name)} | {pin.get('size', '')} | `{str(pin.get('sha256') or pin['md5'])[:12]}` |"
         for name, pin in sorted(result.pins.items())
     ]
     room = MAX_TAG - sum(len(line) + 1 for line in lines)
     if data:
-        lines += [*_table(["| data | bytes | content |", "|---|---|---|"], data, room // 3), ""]
+        lines += [*format_table(["| data | bytes | content |", "|---|---|---|"], data, room // 3), ""]
     room = MAX_TAG - sum(len(line) + 1 for line in lines)
-    lines += _table(["| stage | command |", "|---|---|"], stages, room)
+    lines += format_table(["| stage | command |", "|---|---|"], stages, room)
     return "\n".join(lines)
 
 
@@ -198,18 +198,19 @@ def _command(entry: Mapping[str, Any]) -> str:
     return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
 
 
-def _table(head: list[str], rows: list[str], room: int) -> list[str]:
-    """A table of at most ``room`` characters."""
+def format_table(head: list[str], rows: list[str], room: int, rest: str = "see `result.json`") -> list[str]:
+    """A table of at most ``room`` characters; ``rest``: where those are that have no place in it."""
     lines = list(head)
     for position, row in enumerate(rows):
-        last = f"| and {len(rows) - position} more | see `result.json` |"
+        last = f"| and {len(rows) - position} more | {rest} |"
         if sum(len(line) + 1 for line in [*lines, row, last]) > room:
             return [*lines, last]
         lines.append(row)
     return lines
 
 
-def _cell(text: str) -> str:
+def format_cell(text: str) -> str:
+    """A text as a cell of a table."""
     return text.replace("|", "\\|").replace("\n", " ").replace("`", "'")
 
 
@@ -226,7 +227,7 @@ def valid_key(key: str) -> str:
     return re.sub(r"^\.+", lambda dots: "_" * len(dots[0]), text)[:MAX_KEY] or "_"
 
 
-def _valid_keys(values: Iterable[tuple[str, T]]) -> dict[str, T]:
+def valid_keys(values: Iterable[tuple[str, T]]) -> dict[str, T]:
     """Values under keys that MLflow accepts; where two keys become one, the later gets four digits of its hash."""
     found: dict[str, T] = {}
     for key, value in values:
@@ -265,7 +266,7 @@ def flat_params(params: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         for file, values in params.items() if not file.endswith(".pins.yaml")
         for key, value in _flatten(values)
     ]  # fmt: skip
-    return _valid_keys((key, _param(value)) for key, value in _unambiguous(flat))
+    return valid_keys((key, _param(value)) for key, value in _unambiguous(flat))
 
 
 def _param(value: Any) -> str:  # noqa: ANN401  whatever a file holds
@@ -277,7 +278,7 @@ def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Dotted key → number, of every metrics file; what is no number is left out, NaN and infinity are MLflow's own."""
     flat = [(path, key, value) for path, content in metrics.items() for key, value in _flatten(content)]
     numbers = ((key, _number(value)) for key, value in _unambiguous(flat))
-    return _valid_keys((key, number) for key, number in numbers if number is not None)
+    return valid_keys((key, number) for key, number in numbers if number is not None)
 
 
 def _number(value: Any) -> float | None:  # noqa: ANN401  whatever a file holds

@@ -28,12 +28,19 @@ class Task:
     is_data: bool = False
 
 
-def build_tasks(declaration: Declaration, graph: Graph) -> tuple[Task, ...]:
-    """The tasks of a pipeline, parents first; independent of the order of declaration."""
+def build_tasks(declaration: Declaration, graph: Graph, parts: Mapping[str, object] | None = None) -> tuple[Task, ...]:
+    """The tasks of a pipeline, parents first; independent of the order of declaration.
+
+    ``parts``: by the key of a stage what must be equal for two to be of one chain.
+    """
     brings = {data_stage(name) for name in declaration.data}
     pods = {key: _pod(declaration, stage.name) for key, stage in graph.stages.items()}
     data = {key for key, stage in graph.stages.items() if stage.name in brings}
-    chains = _chains(graph, pods, data) if declaration.workflow.group == "chain" else [(key,) for key in graph.order()]
+    chains = (
+        _chains(graph, pods, data, parts or {})
+        if declaration.workflow.group == "chain"
+        else [(key,) for key in graph.order()]
+    )
     owners = {key: chain for chain in chains for key in chain}
     names = {chain: dns_name_from_stage(graph.stages[chain[0]].name) for chain in chains}
     return tuple(
@@ -50,7 +57,9 @@ def build_tasks(declaration: Declaration, graph: Graph) -> tuple[Task, ...]:
     )
 
 
-def _chains(graph: Graph, pods: Mapping[str, Pod], data: Iterable[str]) -> list[tuple[str, ...]]:
+def _chains(
+    graph: Graph, pods: Mapping[str, Pod], data: Iterable[str], parts: Mapping[str, object]
+) -> list[tuple[str, ...]]:
     """A stage joins the one before it where that is all that it waits for, nobody else waits for that, and both have the same pod.
 
     Who reads from `a` and from `b`, which reads from `a`, waits for `b` alone.
@@ -66,7 +75,7 @@ def _chains(graph: Graph, pods: Mapping[str, Pod], data: Iterable[str]) -> list[
     for key in graph.order():
         parents = waits[key]
         joins = len(parents) == 1 and followers[parents[0]] == 1 and pods[parents[0]] == pods[key]
-        if joins and not {parents[0], key} & alone:
+        if joins and not {parents[0], key} & alone and parts.get(parents[0]) == parts.get(key):
             first[key] = first[parents[0]]
         else:
             first[key] = key

@@ -71,10 +71,15 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(".+".join(re.escape(part) for part in re.split(r"\$\{[^}]*\}", path)))
 
 
+def repro_arguments(pipeline: Pipeline) -> tuple[str, ...]:
+    """What `dvc repro` is told for a pipeline: its dvc.yaml, where that is not the one at the root."""
+    file = pipeline.declaration.dvc_file
+    return () if file == "dvc.yaml" else (file,)
+
+
 def rerun_command(pipeline: Pipeline, profile: str = "") -> str:
     """The command that makes a pipeline's result again; for another profile in a workspace of its own."""
-    file = pipeline.declaration.dvc_file
-    again = "dvc repro" if file == "dvc.yaml" else f"dvc repro {file}"
+    again = " ".join(("dvc repro", *repro_arguments(pipeline)))
     return (
         f"canon profile {profile} --into ../{pipeline.name}-{profile} && cd ../{pipeline.name}-{profile} && {again}"
         if profile

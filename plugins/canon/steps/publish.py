@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from canon.dvc.experiments import Experiment, experiment_ref, save_experiment
+from canon.dvc.experiments import NAMES, Experiment, experiment_ref, numbered_names, save_experiment
 from canon.git import clean_url, run_git
 from canon.model.errors import CanonError, ExperimentExistsError
 
 ATTEMPTS = 5
 """How often a race may be lost."""
-NAMES = 100
-"""How many results of one name, which begin with the same eight digits, or were saved with other files, one commit may have."""
 
 
 def publish_experiment(root: Path, url: str, name: str, *, result: str, generated: Iterable[str]) -> Experiment:
@@ -40,17 +38,12 @@ def publish_experiment(root: Path, url: str, name: str, *, result: str, generate
 
 
 def _save(root: Path, name: str, result: str, files: tuple[str, ...]) -> Experiment:
-    for each in _names(name):
+    for each in numbered_names(name):
         try:
             return save_experiment(root, each, result=result, generated=files)
         except ExperimentExistsError:
             continue
     raise CanonError(f"there are {NAMES} experiments `{name}` with other content; remove those that nobody needs")
-
-
-def _names(name: str) -> Iterator[str]:
-    yield name
-    yield from (f"{name}-{number}" for number in range(2, NAMES + 1))
 
 
 def _push(root: Path, url: str, ref: str) -> None:

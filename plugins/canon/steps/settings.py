@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from canon.dvc.resolve import has_templating
 from canon.model.errors import CanonError
@@ -37,14 +37,19 @@ def settings_from_text(text: str) -> Values:
         values = json.loads(base64.b64decode(text, validate=True))
     except (ValueError, binascii.Error, RecursionError):
         values = None
-    if not isinstance(values, dict) or not all(
-        isinstance(file, str) and isinstance(keys, dict) and all(isinstance(key, str) and key for key in keys)
-        for file, keys in values.items()
-    ):
+    if not are_values(values):
         raise CanonError(
             'the parameter `set` is not base64 of JSON {"FILE": {"KEY": VALUE}}; `canon submit -S` writes it'
         )
     return values
+
+
+def are_values(values: object) -> TypeGuard[Values]:
+    """Tell whether something is params file → key → value."""
+    return isinstance(values, dict) and all(
+        isinstance(file, str) and isinstance(keys, dict) and all(isinstance(key, str) and key for key in keys)
+        for file, keys in values.items()
+    )
 
 
 def apply_settings(root: Path, pipeline: Pipeline, graph: Graph, values: Values) -> None:

@@ -12,8 +12,8 @@ from canon.dvc.worktrees import new_worktree
 from canon.git import check_repository, untracked_files
 from canon.model.errors import CanonError
 from canon.model.project import Pipeline, Project, load_project
-from canon.model.result import result_from_text
-from canon.results.locks import check_newest, declared_stages, load_lock, load_result_of_lock, lock_path
+from canon.results.locks import declared_stages, load_lock, lock_path
+from canon.results.log import workspace_result
 from canon.source_state import changed_files
 from canon.workspaces.profiles import Applied, applied_profile, apply, params_files
 
@@ -36,10 +36,7 @@ def save_workspace(
     check_repository(project.root)
     root = project.root
     chosen = _chosen(project, pipeline)
-    lock = load_lock(root, chosen)
-    content, _ = load_result_of_lock(chosen, lock, cache_folder(root), root)
-    result = result_from_text(content, result_path(chosen.name))
-    check_newest(chosen, lock, result)
+    result = workspace_result(project, chosen, load_lock(root, chosen), cache_folder(root))
     profile = applied_profile(project)
     generated: list[str] = []
     for each in project.pipelines:
