@@ -13,11 +13,11 @@ from canon.planning.pipelines import planned_project
 from canon.results.locks import declared_stages
 from canon.results.track import tracking_store
 from canon.source_state import changed_files
+from canon.sweeps.overrides import load_overrides
 from canon.sweeps.points import Sweep, build_sweep, sweep_hash
 from canon.sweeps.rows import sweep_record
 from canon.sweeps.variants import PointStages, load_points
 from canon.workspaces.apart import Apart, run_apart
-from canon.workspaces.overrides import load_overrides
 
 Say = Callable[[str], None]
 

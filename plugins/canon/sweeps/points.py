@@ -16,7 +16,7 @@ from typing import Any
 from canon.model.canonical import format_canonical, sha256_of
 from canon.model.errors import CanonError, UsageError
 from canon.steps.settings import Values, are_values
-from canon.workspaces.overrides import Interval, Override
+from canon.sweeps.overrides import Interval, Override
 
 MOST_POINTS = 200
 """Points of a sweep, unless more are asked for."""

@@ -13,8 +13,8 @@ import pytest
 
 from canon.model.errors import CanonError, UsageError
 from canon.model.project import Pipeline, load_project
+from canon.sweeps.overrides import load_overrides
 from canon.sweeps.points import Sweep, build_sweep, format_sweep, point_params, space_of, sweep_from_text, sweep_hash
-from canon.workspaces.overrides import load_overrides, load_values
 
 DECLARATION = """\
 name: p
@@ -102,9 +102,9 @@ def test_values_are_what_hydra_reads(space: Space, text: str, values: list[Any])
         ("fit.lr=nan,1", "no number that JSON has"),
         ("fit.lr=[1,[inf]]", "no number that JSON has"),
         ("fit.lr=${fit.depth}", "is not filled in here"),
-        ("nothing=1", "no YAML params file of p has the key `nothing`"),
-        ("key=1", "no YAML params file of p has the key `key`"),
-        ("both=1,2", "stands in a.yaml and b.yaml; say which one is meant: -S a.yaml:both="),
+        ("nothing=1", "no params file of p has the key `nothing`"),
+        ("key=1", "no params file of p has the key `key`"),
+        ("both=1,2", "a.yaml and b.yaml have the key `both`; say which one is meant, as a.yaml:both="),
     ],
 )  # fmt: skip
 def test_what_is_no_space_is_refused_with_what_helps(space: Space, text: str, says: str) -> None:
@@ -163,14 +163,6 @@ def test_samples_and_intervals_belong_together(space: Space) -> None:
         space.sweep("fit.lr=1", samples=3)
     with pytest.raises(UsageError, match="nothing to sweep over"):
         space.sweep()
-
-
-def test_single_values_are_for_a_run(tmp_path: Path, pipeline: Pipeline) -> None:
-    found = load_values(tmp_path, pipeline, ["fit.lr=0.5", "b.yaml:names=[z]"])
-    assert found == {"a.yaml": {"fit.lr": 0.5}, "b.yaml": {"names": ["z"]}}
-    for text, says in (("fit.lr=1,2", "more than 1 value"), ("fit.lr=interval(0,1)", "is an interval")):
-        with pytest.raises(UsageError, match=says):
-            load_values(tmp_path, pipeline, [text])
 
 
 def test_a_sweep_comes_back_from_its_text(space: Space) -> None:

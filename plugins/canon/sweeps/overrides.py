@@ -1,4 +1,4 @@
-"""`-S [file:]key=value` in Hydra's words, as `dvc exp run -S` takes them: one value, several, or an interval. Hydra's own parser reads it."""
+"""`-S [file:]key=values` in Hydra's words, as `dvc exp run -S` takes them: one value, several, or an interval. Hydra's own parser reads it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from canon.model.errors import CanonError, UsageError
+from canon.model.errors import UsageError
 from canon.model.project import Pipeline
-from canon.output.files import load_text
-from canon.output.yaml import load_yaml
-from canon.workspaces.profiles import params_files
+from canon.steps.options import find_params_file, split_option
 
 GRAMMAR = "write [FILE:]KEY=VALUE, KEY=0.1,0.01, KEY=choice(a,b), KEY=range(1,10,2) or KEY=interval(0,1)"
 
@@ -55,44 +53,13 @@ def load_overrides(root: Path, pipeline: Pipeline, texts: Iterable[str], most: i
     return tuple(found.values())
 
 
-def load_values(root: Path, pipeline: Pipeline, texts: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Read all of `-S` where each sets one value: params file → key → value. Raises UsageError, CanonError."""
-    values: dict[str, dict[str, Any]] = {}
-    for each in load_overrides(root, pipeline, texts, 1):
-        if each.interval is not None:
-            raise UsageError(f"-S {each.key}={each.text}: is an interval; `canon sweep` draws from it")
-        values.setdefault(each.file, {})[each.key] = each.values[0]
-    return values
-
-
-def _load_override(root: Path, pipeline: Pipeline, text: str, most: int) -> Override:
-    name, equals, rest = text.partition("=")
-    file, colon, key = name.rpartition(":")  # DVC: the file stands before a colon before the `=`
-    if not equals or (colon and not file):
-        raise UsageError(f"-S {text}: is no setting; {GRAMMAR}")
-    values, interval = _parse(text, f"{key}={rest}", key, most)
-    return Override(file or _file_of(root, pipeline, key), key, rest, values, interval)
-
-
-def _file_of(root: Path, pipeline: Pipeline, key: str) -> str:
-    known = [file for file in params_files(pipeline) if file.endswith((".yaml", ".yml"))]
-    files = [file for file in known if _has(load_yaml(load_text(root / file, file) or "", file), key)]
-    if len(files) == 1:
-        return files[0]
-    if files:
-        raise CanonError(f"-S: `{key}` stands in {' and '.join(files)}; say which one is meant: -S {files[0]}:{key}=…")
-    raise CanonError(
-        f"-S: no YAML params file of {pipeline.name} has the key `{key}` (there is: {', '.join(known) or 'none'})"
-    )
-
-
-def _has(document: object, key: str) -> bool:
-    here = document
-    for part in key.split("."):
-        if not isinstance(here, dict) or part not in here:
-            return False
-        here = here[part]
-    return True
+def _load_override(root: Path, pipeline: Pipeline, given: str, most: int) -> Override:
+    file, text = split_option(given)
+    key, equals, rest = text.partition("=")
+    if not equals or file == "":
+        raise UsageError(f"-S {given}: is no setting; {GRAMMAR}")
+    values, interval = _parse(given, text, key, most)
+    return Override(file or find_params_file(root, pipeline, key), key, rest, values, interval)
 
 
 def _parse(given: str, text: str, key: str, most: int) -> tuple[tuple[Any, ...], Interval | None]:
