@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from canon.argo.sweep import build_sweep_template
 from canon.model.project import Project, load_project
 from canon.output.files import RenderedFile
 from canon.output.yaml import load_yaml
+from canon.sweeps.layout import Layout, block_tasks, build_layout
+from canon.sweeps.variants import load_points
 from canon.workflows.adapter import render_workflows
+from canon.workflows.sites import build_site, load_remote
 
 DIGEST = "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
 COMMON = f"""
@@ -33,6 +37,13 @@ stages:
   prepare: {cmd: sh p.sh, deps: [p.sh], outs: [prepared]}
   train: {cmd: sh t.sh, deps: [t.sh, prepared], outs: [model]}
 """
+SWEPT = """\
+stages:
+  prepare: {cmd: sh p.sh, deps: [p.sh], params: [{p.yaml: [seed]}], outs: [prepared], pod: {memory: 1Gi}}
+  train: {cmd: sh t.sh, deps: [t.sh, prepared], params: [{p.yaml: [lr]}], outs: [model], pod: {gpu: 1, retries: 0}}
+  judge: {cmd: sh j.sh, deps: [j.sh, model], outs: [verdict], pod: {memory: 1Gi}}
+"""
+SWEPT_PARAMS = "seed: 1\nlr: 0.5\n"
 
 
 def make_clustered(
@@ -73,3 +84,16 @@ def template_of(manifest: dict[str, Any], name: str) -> dict[str, Any]:
     """A template of a WorkflowTemplate by its name."""
     found: dict[str, Any] = next(each for each in manifest["spec"]["templates"] if each["name"] == name)
     return found
+
+
+def sweep_of(
+    root: Path, points: Sequence[Mapping[str, Mapping[str, Any]]], name: str = "toy"
+) -> tuple[dict[str, Any], Layout]:
+    """What a sweep's Workflow is a copy of, in the profile `cluster`, and its layout."""
+    project = load_project(root)
+    pipeline = project.pipeline(name)
+    (root / pipeline.environment_file).write_text("environment: {image: x}\n")
+    layout = build_layout(pipeline.declaration, load_points(project, pipeline, points))
+    site = build_site(project, pipeline, "cluster", load_remote(root, "store"))
+    named = {node.name: (node.point, node.task.name) for node in layout.nodes}
+    return build_sweep_template(pipeline, site, block_tasks(layout.nodes), named, layout.dag), layout

@@ -11,7 +11,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.clustered import COMMON, HEAD, SERVICES, make_clustered, rendered, tree
+from canon.argo.manifests import format_manifests
+from tests.clustered import COMMON, HEAD, SERVICES, SWEPT, SWEPT_PARAMS, make_clustered, rendered, sweep_of, tree
 from tests.conftest import ROOT
 from tests.manifested import GOLDEN, pods_below
 
@@ -54,6 +55,22 @@ def test_any_number_of_stages_passes_and_stays_small(check_manifests: Path, tmp_
     text = files["argo/toy/workflow/cluster.yaml"]
     assert len(text.encode()) <= most << 10
     assert checked(check_manifests, write(tmp_path, files)) == "1 manifests checked, 0 findings"
+
+
+def test_sweeps_pass_argos_schemas(check_manifests: Path, tmp_path: Path) -> None:
+    """The committed one, and one of more pods than a DAG may have."""
+    folder = ROOT / "tests/golden/sweep/argo"
+    assert checked(check_manifests, folder) == "1 manifests checked, 0 findings"
+    root = make_clustered(tmp_path, HEAD + SWEPT, settings=COMMON + SERVICES)
+    (root / "p.yaml").write_text(SWEPT_PARAMS)
+    manifest, layout = sweep_of(root, [{"p.yaml": {"lr": number}} for number in range(200)])
+    assert len(layout.nodes) == 1 + 3 * 200
+    text = format_manifests("pipelines/toy.yaml", manifest)
+    assert len(text.encode()) <= 180 << 10
+    assert (
+        checked(check_manifests, write(tmp_path, {"argo/toy/workflow/sweep.yaml": text}))
+        == "1 manifests checked, 0 findings"
+    )
 
 
 @pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.parent.name)

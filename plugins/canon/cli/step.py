@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from canon.cli.console import say
-from canon.model.cluster import DELIVER, PLAN
+from canon.model.cluster import DELIVER, NEXT, PLAN
 
 step_app = typer.Typer(
     help="What the pods of a generated Workflow run beside the stages' own commands.", no_args_is_help=True
@@ -22,6 +22,24 @@ def plan() -> None:
     from canon.steps.planner import plan_workflow
 
     plan_workflow(load_pod(PLAN), say)
+
+
+@step_app.command()
+def sweep() -> None:
+    """Plan all points of a sweep: what each has to run, and what they share."""
+    from canon.steps.places import load_pod
+    from canon.steps.sweep import plan_sweep
+
+    plan_sweep(load_pod(PLAN), say)
+
+
+@step_app.command(name="next")
+def next_block() -> None:
+    """Between two blocks of a large sweep: say what can still run."""
+    from canon.steps.places import load_pod
+    from canon.steps.sweep import plan_next
+
+    plan_next(load_pod(NEXT), say)
 
 
 @step_app.command()

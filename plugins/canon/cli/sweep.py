@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,10 +10,13 @@ import typer
 
 from canon.cli.complete import complete_pipeline, complete_profile
 from canon.cli.console import put, put_json, put_table, say
-from canon.model.project import find_root, load_project
+from canon.model.errors import UsageError
+from canon.model.project import Project, find_root, load_project
 
 if TYPE_CHECKING:
     from canon.sweeps.local import PlannedSweep, PointResult
+    from canon.sweeps.points import Asked
+    from canon.workflows.submit import Order
 
 
 def sweep(
@@ -40,24 +44,73 @@ def sweep(
     max_points: Annotated[int, typer.Option(min=1, help="More points than these are refused.")] = 200,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="End with the first point that fails.")] = False,
     allow_dirty: Annotated[bool, typer.Option("--allow-dirty", help="Leave out what is not committed.")] = False,
+    submit: Annotated[
+        bool, typer.Option("--submit", help="In the cluster of the profile, as one workflow; HEAD must be pushed.")
+    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="With --submit: show it until it has ended.")] = False,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            help="Argo Server, HOST:PORT or a URL; else ARGO_SERVER, else `argo` of the profile.", show_default=False
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the points and what would run, run nothing.")
     ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON for a script.")] = False,
 ) -> None:
     """Run a pipeline of HEAD at every point: the stages that points share once, each result an experiment and a row below the sweep's own."""
-    from canon.sweeps.local import plan_sweep, run_sweep
+    from canon.sweeps.local import plan_sweep
+    from canon.sweeps.points import Asked
     from canon.workspaces.profiles import applied_profile
 
-    project = load_project(find_root(Path.cwd()))
+    if (watch or server) and not submit:
+        raise UsageError("--watch and --server are about a workflow; add --submit")
+    if submit and fail_fast:
+        raise UsageError(
+            "--fail-fast: in a cluster points run side by side; leave it out, and stop the workflow if need be"
+        )
+    root, asked = find_root(Path.cwd()), Asked(tuple(settings or ()), samples, seed, max_points)
+    if submit:
+        from canon.workflows.submit import Order
+
+        order = Order(name, profile, allow_dirty=allow_dirty)
+        _submit(root, order, asked, server, watch=watch, dry_run=dry_run, json_=json_)
+        return
+    project = load_project(root)
     project.pipeline(name)
-    planned = plan_sweep(
-        project, name, profile or applied_profile(project), settings or (),
-        samples=samples, seed=seed, most=max_points, allow_dirty=allow_dirty, say=say,
-    )  # fmt: skip
+    planned = plan_sweep(project, name, profile or applied_profile(project), asked, say, allow_dirty=allow_dirty)
     if dry_run:
         _put_plan(planned, json_=json_)
-        return
+    else:
+        _run(project, planned, fail_fast=fail_fast, json_=json_)
+
+
+def _submit(
+    root: Path, order: Order, asked: Asked, server: str | None, *, watch: bool, dry_run: bool, json_: bool
+) -> None:
+    from canon.argo.status import task_path
+    from canon.cli.submit import connected, submit_and_say, watch_to_its_end
+    from canon.model.cluster import PLAN
+    from canon.workflows.sweeps import prepared_sweep
+
+    if dry_run and watch:
+        raise UsageError("--dry-run submits nothing that --watch could show; leave one out")
+    with prepared_sweep(root, order, asked, say) as ready:
+        if dry_run:
+            _put_plan(ready.planned, json_=json_, manifest=ready.submission.manifest)
+            return
+        argo = connected(server, ready.server, required=True)
+    assert argo is not None  # noqa: S101  it was required
+    created = submit_and_say(argo, ready.submission, json_=json_)
+    if watch:
+        rows = [(PLAN, PLAN), *((task_path(node.name), node.name) for node in ready.layout.nodes)]
+        raise typer.Exit(watch_to_its_end(argo, created, rows))
+
+
+def _run(project: Project, planned: PlannedSweep, *, fail_fast: bool, json_: bool) -> None:
+    from canon.sweeps.local import run_sweep
+
     results: list[PointResult] = []
     try:
         for result in run_sweep(project, planned, say, fail_fast=fail_fast):
@@ -73,9 +126,9 @@ def sweep(
         raise typer.Exit(1)
 
 
-def _put_plan(planned: PlannedSweep, *, json_: bool) -> None:
+def _put_plan(planned: PlannedSweep, *, json_: bool, manifest: Mapping[str, Any] | None = None) -> None:
     if json_:
-        put_json(_document(planned))
+        put_json({**_document(planned), **({"manifest": manifest} if manifest else {})})
         return
     put_table(
         ("point", "params", "runs", "shared"),

@@ -25,15 +25,18 @@ class Planned:
     why: str = ""
 
 
-def plan_graph(root: Path, graph: Graph, objects: Objects, lookup: Lookup) -> dict[str, Planned]:
+def plan_graph(
+    root: Path, graph: Graph, objects: Objects, lookup: Lookup, given: Mapping[str, Planned] | None = None
+) -> dict[str, Planned]:
     """Look up every stage, by its key in the graph, in the order of the graph. ``root``: a checkout; its outs are not read, nothing is moved.
 
+    ``given``: stages of which that is known already, with all before them.
     An entry whose data is not complete in the remote is none. Raises CanonError for a dep that nobody makes and that is not there, and for a
     remote that does not answer.
     """
     broken: dict[str, set[str]] = {}
     while True:
-        planned, incomplete = _Planning(root, graph, objects, lookup, broken).run()
+        planned, incomplete = _Planning(root, graph, objects, lookup, broken, given or {}).run()
         if not incomplete:
             return {key: planned[key] for key in graph.order()}
         for key, hit in incomplete.items():
@@ -44,9 +47,15 @@ class _Planning:
     """One pass. Whether the data of an entry is complete is asked beside it: where it is not, what follows is looked at once more."""
 
     def __init__(
-        self, root: Path, graph: Graph, objects: Objects, lookup: Lookup, broken: Mapping[str, Collection[str]]
+        self,
+        root: Path,
+        graph: Graph,
+        objects: Objects,
+        lookup: Lookup,
+        broken: Mapping[str, Collection[str]],
+        given: Mapping[str, Planned],
     ) -> None:
-        self._root, self._graph, self._lookup, self._broken = root, graph, lookup, broken
+        self._root, self._graph, self._lookup, self._broken, self._given = root, graph, lookup, broken, given
         outs = frozenset(path for stage in graph.stages.values() for path in stage.out_paths)
         self._known = Known(root, outs, objects)
         self._planned: dict[str, Planned] = {}
@@ -75,7 +84,8 @@ class _Planning:
                         self._planned[key] = planned
                         if planned.hit is not None:
                             self._known.add(self._graph.stages[key], planned.hit.entry)
-                            whole.append((key, planned.hit, pool.submit(self._lookup.is_whole, planned.hit)))
+                            if key not in self._given:
+                                whole.append((key, planned.hit, pool.submit(self._lookup.is_whole, planned.hit)))
                         for child in children[key]:
                             left[child] -= 1
                             if not left[child]:
@@ -85,6 +95,8 @@ class _Planning:
                 pool.shutdown(cancel_futures=True)
 
     def _plan(self, key: str) -> Planned:
+        if key in self._given:
+            return self._given[key]
         stage = self._graph.stages[key]
         waits = [parent for parent in self._graph.parents[key] if self._planned[parent].hit is None]
         if waits:

@@ -10,6 +10,7 @@ from canon.git import clean_url
 from canon.mlflow.log import log_record
 from canon.mlflow.record import Origin
 from canon.mlflow.store import tracking_uri
+from canon.mlflow.sweeps import join_sweep
 from canon.model import cluster
 from canon.model.canonical import format_canonical
 from canon.model.project import load_project
@@ -23,6 +24,7 @@ from canon.steps.publish import publish_experiment
 from canon.steps.revision import fetch_revision, git_credentials, repository_of_environment
 from canon.steps.store import open_store, settle_dvc
 from canon.steps.work import apply_files
+from canon.sweeps.rows import sweep_record
 
 TAG_WORKFLOW = "canon.workflow"
 """The workflow whose pods made the result, by its uid."""
@@ -62,8 +64,8 @@ def deliver_workflow(pod: Pod, say: Say) -> None:
 
 
 def _bake(outcome: Outcome, plan: WorkflowPlan, registry: str | None, cache: Path, say: Say) -> str | None:
-    """Make the serving image where one is declared, and there is a registry for it; return its reference."""
-    if not registry or outcome.pipeline.declaration.serving is None:
+    """Make the serving image where one is declared, and there is a registry for it, never for a point of a sweep; return its reference."""
+    if plan.point or not registry or outcome.pipeline.declaration.serving is None:
         return None
     from canon.steps.serving import bake_outcome
 
@@ -80,5 +82,12 @@ def _log(outcome: Outcome, plan: WorkflowPlan, pod: Pod, origin: Origin, cache: 
         return
     record = record_of(outcome.project, outcome.pipeline, outcome.result, origin, outcome.lock, cache, None)
     record = replace(record, tags={**record.tags, TAG_WORKFLOW: pod.workflow})
-    logged = log_record(record, tracking_uri(pod.places.private, declared, {}), pod.places.private)
+    store = tracking_uri(pod.places.private, declared, {}), pod.places.private
+    logged = log_record(record, *store)
     say(f"{'row' if logged.created else 'the row was there:'} {logged.url or logged.run_id}")
+    if plan.point:
+        swept = sweep_record(
+            plan.pipeline, plan.profile, plan.point.sweep, plan.point.space,
+            commit=plan.revision, tree=plan.tree, url=origin.url,
+        )  # fmt: skip
+        join_sweep(swept, {logged.run_id: origin.experiment}, *store)

@@ -22,7 +22,7 @@ KEPT = 30 * 24 * 3600.0
 """Seconds that it is kept for."""
 MOST = 100_000
 """Objects that are listed for that."""
-UID = re.compile(r"[A-Za-z0-9-]{1,64}")
+UID = re.compile(r"[A-Za-z0-9-]{1,64}(\.[0-9]{1,6})?")
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -33,10 +33,17 @@ class PlannedTask(Declared):
     parents: tuple[str, ...]
 
 
+class SweptPoint(Declared):
+    """The sweep that a plan is a point of: the hash that names it, and its space, param → values as they were written."""
+
+    sweep: Sha256
+    space: dict[str, str]
+
+
 class WorkflowPlan(Declared):
     """What `plan` has found out, once for all pods. ``applied``: path from the root → text of a file that is not the commit's.
 
-    ``tags``: for users' own MLflow runs. ``image``: the base image that the stages run in, by digest; ``declared``: the image that it was declared on.
+    ``shared``: task → the workflow that runs it, another point of the same sweep; ``tags``: for users' own MLflow runs. ``image``: the base image that the stages run in, by digest; ``declared``: the image that it was declared on.
     """
 
     protocol: Literal[1] = 1
@@ -52,6 +59,8 @@ class WorkflowPlan(Declared):
     tags: dict[str, str] = Field(default_factory=dict)
     stages: dict[str, dict[str, Any]]
     tasks: dict[str, PlannedTask]
+    shared: dict[str, str] = Field(default_factory=dict)
+    point: SweptPoint | None = None
 
     def stage(self, key: str) -> Stage:
         """A stage by its key. Raises CanonError."""
@@ -91,6 +100,24 @@ def stage_from_document(document: Mapping[str, Any], name: str) -> Stage:
         ) from None
 
 
+class SweptNode(Declared):
+    """A pod of a sweep by its name in the workflow: of which block and point it is, its task and that one's stages (none: `deliver`)."""
+
+    name: str
+    block: int
+    point: int
+    task: str
+    stages: tuple[str, ...]
+    parents: tuple[str, ...]
+    runs: bool
+
+
+class SweepPlan(Declared):
+    """What the plan of a sweep has found out for all its points: the pods, parents first."""
+
+    nodes: tuple[SweptNode, ...]
+
+
 def plan_path(workflow: str) -> str:
     """Where the plan of a workflow lies. Raises CanonError for a uid that is none."""
     return _path(workflow, "plan.json")
@@ -123,6 +150,22 @@ def load_plan(objects: Objects, workflow: str) -> WorkflowPlan:
             f"the plan of the workflow {workflow} is not one of protocol {PROTOCOL}: {place}: {first['msg']}; template and tools"
             " image must be of one version: render anew with the Canon of the tools image"
         ) from None
+
+
+def load_sweep_plan(objects: Objects, workflow: str) -> SweepPlan:
+    """The plan of a sweep. Raises CanonError where there is none, or it is damaged."""
+    content = objects.read(_path(workflow, "sweep.json"))
+    try:
+        return SweepPlan.model_validate_json(content or b"")
+    except ValidationError:
+        raise CanonError(
+            f"the remote {objects.name} has no plan of the sweep {workflow}, or a damaged one; run the sweep anew"
+        ) from None
+
+
+def write_sweep_plan(objects: Objects, workflow: str, plan: SweepPlan) -> None:
+    """Write the plan of a sweep."""
+    objects.write(_path(workflow, "sweep.json"), format_canonical(plan.model_dump()))
 
 
 def load_record(objects: Objects, workflow: str, task: str) -> TaskRecord | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from canon.baking.base import make_base, open_code
 from canon.baking.places import image_below
@@ -17,6 +19,7 @@ from canon.model import cluster
 from canon.model.canonical import sha256_of
 from canon.model.dag import dag_hash
 from canon.model.errors import CanonError, listed
+from canon.model.graph import Graph
 from canon.model.pins import data_hash
 from canon.model.project import Pipeline, Project, load_project
 from canon.model.result import data_inputs
@@ -51,8 +54,60 @@ PLATFORM = "linux/amd64"
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """What is planned: a revision's checkout with a profile applied, the image of its code, and the remote."""
+
+    objects: Objects
+    project: Project
+    pipeline: Pipeline
+    profile: str
+    commit: str
+    tree: str
+    image: str
+
+    @property
+    def root(self) -> Path:
+        """The checkout."""
+        return self.project.root
+
+    @property
+    def declared(self) -> str:
+        """The image that the pipeline was declared on."""
+        environment = self.pipeline.declaration.environment
+        return (environment.image if environment else None) or ""
+
+    @property
+    def accept(self) -> Literal["pods", "any"]:
+        """Which entries the profile believes."""
+        settings = self.project.settings.profiles[self.profile]
+        return settings.accept or ("pods" if settings.registry else "any")
+
+
 def plan_workflow(pod: Pod, say: Say) -> None:
     """Do what `plan` does, and write its output parameters. Raises CanonError; the same again does no harm."""
+    environ = pod.environ
+    planning = open_planning(pod, say)
+    project, pipeline, objects = planning.project, planning.pipeline, planning.objects
+    graph = pipeline_graph(project, pipeline)
+    tasks = build_tasks(pipeline.declaration, graph)
+    check_graph(dag_hash(tasks), environ)
+    fresh = environ.get(cluster.FRESH_VARIABLE) == "true"
+    plan = build_plan(planning, pod.workflow, graph, tasks).model_copy(update={"fresh": fresh})
+    belief = Belief(planning.accept, planning.declared, pod.workflow if fresh else "")
+    lookup = Lookup(objects, belief, len(graph.stages), recorded_entries(project))
+    found = plan_graph(planning.root, graph, objects, lookup)
+    write_plan(objects, pod.workflow, plan)
+    runs = record_hits(objects, pod.workflow, tasks, found)
+    for key, planned in found.items():
+        say(f"{key}: {'hit' if planned.hit else f'run ({planned.why})'}")
+    delivers = any(runs.values()) or not is_delivered(objects, plan, found)
+    outputs = {cluster.RUNS: json.dumps(runs, sort_keys=True), cluster.DELIVERS: str(delivers).lower()}
+    end_planning(pod, planning, outputs, say)
+
+
+def open_planning(pod: Pod, say: Say) -> Planning:
+    """Fetch the revision, make sure of its image, and apply the profile, and what else the workflow was started with. Raises CanonError."""
     environ = pod.environ
     settle_dvc(pod.places.private)
     objects = remote_of_environment(environ).objects()
@@ -70,53 +125,41 @@ def plan_workflow(pod: Pod, say: Say) -> None:
         project = load_project(root)
     _apply(project, pipeline, profile, environ)
     project = load_project(root)
-    pipeline = project.pipeline(pipeline.name)
-    graph = pipeline_graph(project, pipeline)
-    tasks = build_tasks(pipeline.declaration, graph)
-    _check_graph(tasks, environ)
+    return Planning(objects, project, project.pipeline(pipeline.name), profile, commit, tree, image)
+
+
+def build_plan(planning: Planning, workflow: str, graph: Graph, tasks: Sequence[Task]) -> WorkflowPlan:
+    """What the pods of a workflow are told. Raises CanonError for a stage that cannot run as one."""
     for key, stage in graph.stages.items():
         if reasons := reasons_without_entry(stage):
             raise CanonError(f"stage `{key}` cannot run in a cluster: {reasons[0]}")
-    settings = project.settings.profiles[profile]
-    declared = (pipeline.declaration.environment.image if pipeline.declaration.environment else None) or ""
-    fresh = environ.get(cluster.FRESH_VARIABLE) == "true"
-    accept = settings.accept or ("pods" if settings.registry else "any")
-    plan = WorkflowPlan(
-        pipeline=pipeline.name,
-        profile=profile,
-        revision=commit,
-        tree=tree,
-        image=image,
-        declared=declared,
-        fresh=fresh,
-        accept=accept,
-        applied=_applied_files(root),
-        tags=_tags(project, pipeline, commit, pod.workflow),
+    return WorkflowPlan(
+        pipeline=planning.pipeline.name,
+        profile=planning.profile,
+        revision=planning.commit,
+        tree=planning.tree,
+        image=planning.image,
+        declared=planning.declared,
+        accept=planning.accept,
+        applied=_applied_files(planning.root),
+        tags=_tags(planning.project, planning.pipeline, planning.commit, workflow),
         stages={key: stage_document(stage) for key, stage in graph.stages.items()},
         tasks={task.name: PlannedTask(stages=task.stages, parents=task.parents) for task in tasks},
     )
-    belief = Belief(accept, declared, pod.workflow if fresh else "")
-    lookup = Lookup(objects, belief, len(graph.stages), recorded_entries(project))
-    found = plan_graph(root, graph, objects, lookup)
-    write_plan(objects, pod.workflow, plan)
-    runs = _record_hits(objects, pod.workflow, tasks, found)
-    for key, planned in found.items():
-        say(f"{key}: {'hit' if planned.hit else f'run ({planned.why})'}")
-    delivers = any(runs.values()) or not _is_delivered(objects, plan, found)
-    outputs = {
-        cluster.RUNS: json.dumps(runs, sort_keys=True),
-        cluster.IMAGE: image,
-        cluster.DELIVERS: str(delivers).lower(),
-    }
-    if removed := remove_old(objects, time.time()):
+
+
+def end_planning(pod: Pod, planning: Planning, outputs: Mapping[str, str], say: Say) -> None:
+    """Write the output parameters, and remove what is old."""
+    if removed := remove_old(planning.objects, time.time()):
         say(f"removed {removed} objects of workflows of more than 30 days ago")
-    for name, text in outputs.items():
+    for name, text in {cluster.IMAGE: planning.image, **outputs}.items():
         write_bytes(pod.places.private / Path(cluster.OUTPUTS).name / name, text.encode())
 
 
 def delivered_path(plan: WorkflowPlan, values: Mapping[str, str]) -> str:
     """Where it is noted that these results (stage → value of its entry) were delivered of this source tree and profile."""
-    return f"{DELIVERED}/{plan.pipeline}/{sha256_of([plan.tree, plan.profile, dict(values)])}"
+    swept = [plan.point.sweep] if plan.point else []  # a sweep's rows are below its own, and it makes no image
+    return f"{DELIVERED}/{plan.pipeline}/{sha256_of([plan.tree, plan.profile, dict(values), *swept])}"
 
 
 def _declared(root: Path, environ: Mapping[str, str]) -> tuple[Project, Pipeline, str]:
@@ -153,10 +196,10 @@ def _apply(project: Project, pipeline: Pipeline, profile: str, environ: Mapping[
         apply_settings(project.root, own, pipeline_graph(applied, own), values)
 
 
-def _check_graph(tasks: tuple[Task, ...], environ: Mapping[str, str]) -> None:
+def check_graph(dag: str, environ: Mapping[str, str]) -> None:
     """The template in the cluster has the tasks of some commit; they must be those of this one. Raises CanonError."""
     expected = environ.get(cluster.DAG_VARIABLE)
-    if expected and expected != dag_hash(tasks):
+    if expected and expected != dag:
         raise CanonError(
             "this commit declares other stages than the template in the cluster has: wait until the template of its branch is synced, or"
             " start it by `canon submit`, which renders its own"
@@ -184,8 +227,8 @@ def _tags(project: Project, pipeline: Pipeline, commit: str, workflow: str) -> d
     }
 
 
-def _record_hits(
-    objects: Objects, workflow: str, tasks: tuple[Task, ...], found: Mapping[str, Planned]
+def record_hits(
+    objects: Objects, workflow: str, tasks: Iterable[Task], found: Mapping[str, Planned]
 ) -> dict[str, bool]:
     """Record the entries of tasks of which nothing has to run, for those that read from them; return which tasks run."""
     runs: dict[str, bool] = {}
@@ -198,6 +241,7 @@ def _record_hits(
     return runs
 
 
-def _is_delivered(objects: Objects, plan: WorkflowPlan, found: Mapping[str, Planned]) -> bool:
+def is_delivered(objects: Objects, plan: WorkflowPlan, found: Mapping[str, Planned]) -> bool:
+    """Tell whether what has no stage to run was delivered before. Raises CanonError."""
     values = {key: planned.hit.value for key, planned in found.items() if planned.hit is not None}
     return objects.size(delivered_path(plan, values)) is not None

@@ -89,7 +89,7 @@ def add_parents(work: Work, known: Known) -> None:
 
 def recorded_hits(objects: Objects, lookup: Lookup, plan: WorkflowPlan, workflow: str, task: str) -> dict[str, Hit]:
     """The entries that a task recorded, by the keys of its stages. Raises CanonError where one is missing, or not what it is called."""
-    record = load_record(objects, workflow, task)
+    record = load_record(objects, plan.shared.get(task, workflow), task)
     hits: dict[str, Hit] = {}
     for key in plan.tasks[task].stages:
         found = record.stages.get(key) if record is not None else None

@@ -74,7 +74,7 @@ def build_layout(declaration: Declaration, points: Sequence[PointStages]) -> Lay
                 nodes.append(Node(node_name(number, task.name), number, task, parents))
         owners.append(own)
         ends = tuple(node_name(own[name], name) for name in _ends(tasks[number]))
-        nodes.append(Node(f"{DELIVER}-{number}", number, Task(DELIVER, (), (), tasks[number][0].pod), ends))
+        nodes.append(Node(deliver_name(number), number, Task(DELIVER, (), (), tasks[number][0].pod), ends))
     return Layout(tasks, tuple(owners), tuple(nodes))
 
 
@@ -93,6 +93,11 @@ def _parts(points: Sequence[PointStages]) -> dict[tuple[str, str], object]:
 def node_name(point: int, task: str) -> str:
     """The name of a point's task in the Workflow; no `deliver-N` is one."""
     return f"p{point}-{task}"
+
+
+def deliver_name(point: int) -> str:
+    """The name of what makes a point's result known."""
+    return f"{DELIVER}-{point}"
 
 
 def block_tasks(nodes: Iterable[Node]) -> tuple[Task, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from canon.git import clean_urls, commit_source_tree, head_commit, remote_url
@@ -13,8 +13,7 @@ from canon.planning.pipelines import planned_project
 from canon.results.locks import declared_stages
 from canon.results.track import tracking_store
 from canon.source_state import changed_files
-from canon.sweeps.overrides import load_overrides
-from canon.sweeps.points import Sweep, build_sweep, sweep_hash
+from canon.sweeps.points import Asked, Sweep, load_sweep, sweep_hash
 from canon.sweeps.rows import sweep_record
 from canon.sweeps.variants import PointStages, load_points
 from canon.workspaces.apart import Apart, run_apart
@@ -52,9 +51,8 @@ class PointResult:
 
 
 def plan_sweep(
-    project: Project, name: str, profile: str, texts: Sequence[str], *,
-    samples: int | None = None, seed: int = 0, most: int, allow_dirty: bool = False, say: Say
-) -> PlannedSweep:  # fmt: skip
+    project: Project, name: str, profile: str, asked: Asked, say: Say, *, allow_dirty: bool = False
+) -> PlannedSweep:
     """Find out the points of a sweep over HEAD with a profile, and what they share. Raises UsageError, CanonError, ProblemsError."""
     commit = head_commit(project.root)
     if commit is None:
@@ -62,7 +60,7 @@ def plan_sweep(
     _check_clean(project, allow_dirty, say)
     with planned_project(project, profile, commit) as (there, _):
         pipeline = there.pipeline(name)
-        sweep = build_sweep(load_overrides(there.root, pipeline, texts, most), samples, seed, most)
+        sweep = load_sweep(there.root, pipeline, asked)
         return PlannedSweep(name, profile, commit, sweep, load_points(there, pipeline, sweep.points))
 
 

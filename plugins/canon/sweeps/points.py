@@ -11,17 +11,29 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from canon.model.canonical import format_canonical, sha256_of
 from canon.model.errors import CanonError, UsageError
+from canon.model.project import Pipeline
 from canon.steps.settings import Values, are_values
-from canon.sweeps.overrides import Interval, Override
+from canon.sweeps.overrides import Interval, Override, load_overrides
 
 MOST_POINTS = 200
 """Points of a sweep, unless more are asked for."""
 LARGEST = 128 * 1024
 """Bytes that Linux takes in one variable (MAX_ARG_STRLEN), by which pods get the points."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a sweep is asked for by: `-S` as given, how many samples of intervals are drawn and by which seed, and how many points are too many."""
+
+    texts: Sequence[str]
+    samples: int | None = None
+    seed: int = 0
+    most: int = MOST_POINTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,12 @@ class Sweep:
         """A point for people: the params that the space names, and their values."""
         named = point_params(point, self.space)
         return ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in named.items())
+
+
+def load_sweep(root: Path, pipeline: Pipeline, asked: Asked) -> Sweep:
+    """The sweep that is asked for over a checkout. Raises UsageError, CanonError."""
+    overrides = load_overrides(root, pipeline, asked.texts, asked.most)
+    return build_sweep(overrides, asked.samples, asked.seed, asked.most)
 
 
 def build_sweep(overrides: Sequence[Override], samples: int | None, seed: int, most: int) -> Sweep:
