@@ -66,7 +66,7 @@ def build_plan(site: Site, *, is_scheduled: bool) -> Any:  # noqa: ANN401  Hera'
     }
     env = {
         **tools_variables(site),
-        **{name: _as_it_is(f"workflow.parameters.{parameter}") for name, parameter in asked.items()},
+        **{name: as_it_is(f"workflow.parameters.{parameter}") for name, parameter in asked.items()},
         **git_variables(site),
         **registry_variables(site),
     }
@@ -89,7 +89,7 @@ def build_plan(site: Site, *, is_scheduled: bool) -> Any:  # noqa: ANN401  Hera'
     )
 
 
-def _as_it_is(name: str) -> str:
+def as_it_is(name: str) -> str:
     """A parameter as a variable's value: a kubelet would put another variable, a Secret's too, in place of its `$(NAME)`."""
     return f"{{{{=replace({name}, '$', '$$')}}}}"
 

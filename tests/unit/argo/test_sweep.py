@@ -42,7 +42,7 @@ def test_each_point_is_a_workflow_to_its_pods(tmp_path: Path) -> None:
     names = {each["name"]: each.get("value") for each in plan["env"]}
     assert plan["args"] == ["step", "sweep"]
     assert names["CANON_WORKFLOW"] == "{{workflow.uid}}"
-    assert names["CANON_POINTS"] == "{{workflow.parameters.points}}"
+    assert names["CANON_POINTS"] == "{{=replace(workflow.parameters.points, '$', '$$')}}"
     assert not {"CANON_SET", "CANON_FRESH"} & names.keys()
     assert [each["name"] for each in manifest["spec"]["arguments"]["parameters"]] == ["revision", "points"]
     assert manifest["metadata"]["annotations"]["workflows.argoproj.io/title"] == "toy (cluster): 2 points"
