@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from canon.model.stage import Stage
 from canon.steps.places import Places
 
+_ENDS = "trap 'exit 143' TERM"
+"""A shell that gets SIGTERM waits for its command, and then ends."""
 NOTHING = "#!/bin/sh\nexit 0\n"
 """For a task of which nothing has to run."""
 
@@ -23,7 +25,7 @@ def format_script(stages: Sequence[Stage], first: int, places: Places, tags: Map
     SIGTERM reaches shells and command alike. The shells wait for the command, which may have something to put in order and would end with them; and
     such a stage is not done, whatever exit code the command makes of it.
     """
-    lines = ["#!/bin/sh", "# Made by `canon step pull`.", "trap 'exit 143' TERM"]
+    lines = ["#!/bin/sh", "# Made by `canon step pull`.", _ENDS]
     for number in range(first, len(stages)):
         running = _running(stages[number], number, places, tags)
         lines += running if number == first else _after_word(running, number, places)
@@ -35,11 +37,11 @@ def _running(stage: Stage, number: int, places: Places, tags: Mapping[str, str])
     exit_file = str(places.exit_file(number))
     own = json.dumps({**tags, "canon.stage": stage.name}, sort_keys=True)
     commands = (stage.cmd,) if isinstance(stage.cmd, str) else stage.cmd
-    lines = ["(", "  trap : TERM"]  # of the shell around it, a subshell keeps no trap
+    lines = ["(", f"  {_ENDS}"]  # of the shell around it, a subshell keeps no trap
     lines += [f"  cd {shlex.quote(folder)} || exit 1"]
     variables = {"DVC_ROOT": str(places.code), "DVC_STAGE": stage.name, "MLFLOW_RUN_CONTEXT": own}
     lines += [f"  export {name}={shlex.quote(value)}" for name, value in variables.items()]
-    lines += [f"  /bin/sh -c {shlex.quote(command)} || exit $?" for command in commands]
+    lines += [f"  /bin/sh -c {shlex.quote(_ENDS + chr(10) + command)} || exit $?" for command in commands]
     lines += [")", "code=$?"]
     lines += [
         f'echo "$code" > {shlex.quote(exit_file + ".tmp")} && mv {shlex.quote(exit_file + ".tmp")} {shlex.quote(exit_file)}'

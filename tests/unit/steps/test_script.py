@@ -49,11 +49,15 @@ def test_exit_codes_of_stages_are_written_until_one_fails(places: Places) -> Non
 
 @pytest.mark.parametrize("code", [0, 9])
 def test_a_command_that_is_terminated_puts_things_in_order_and_is_not_done(places: Places, code: int) -> None:
-    """143 is a code that another attempt is made for."""
-    trap = f"trap 'sleep 0.3; touch ../in-order; exit {code}' TERM"
-    process = started(places, f"{trap}; touch ../begun; while :; do sleep 0.05; done")
+    """143 is a code that another attempt is made for. The command is a program that a shell runs, as almost all are."""
+    program = places.code.parent / "program.sh"
+    program.write_text(
+        f"trap 'sleep 0.3; touch ../in-order; exit {code}' TERM; touch ../begun; while :; do sleep 0.05; done"
+    )
+    process = started(places, "sh ../program.sh; touch ../next")
     assert ended(process, places.code.parent / "begun") == 143
     assert (places.code.parent / "in-order").exists()
+    assert not (places.code.parent / "next").exists()
     assert not places.exit_file(0).exists()
 
 
