@@ -12,7 +12,23 @@ import pytest
 import yaml
 
 from canon.argo.manifests import format_manifests
-from tests.clustered import COMMON, HEAD, SERVICES, SWEPT, SWEPT_PARAMS, make_clustered, rendered, sweep_of, tree
+from canon.argo.site import Remote
+from canon.argo.submission import build_own, build_reference, check_parameters
+from canon.model.errors import CanonError
+from canon.model.project import load_project
+from canon.workflows.sites import build_site
+from tests.clustered import (
+    COMMON,
+    HEAD,
+    SERVICES,
+    SWEPT,
+    SWEPT_PARAMS,
+    make_clustered,
+    rendered,
+    sweep_of,
+    tree,
+    workflow_of,
+)
 from tests.conftest import ROOT
 from tests.manifested import GOLDEN, pods_below
 
@@ -71,6 +87,25 @@ def test_sweeps_pass_argos_schemas(check_manifests: Path, tmp_path: Path) -> Non
         checked(check_manifests, write(tmp_path, {"argo/toy/workflow/sweep.yaml": text}))
         == "1 manifests checked, 0 findings"
     )
+
+
+def test_workflows_pass_as_they_are_submitted(check_manifests: Path, tmp_path: Path) -> None:
+    root = make_clustered(tmp_path / "project", HEAD + tree(3), settings=COMMON + SERVICES)
+    project = load_project(root)
+    site = build_site(project, project.pipelines[0], "cluster", Remote("s3://bucket/dvc"))
+    parameters = {"revision": "4" * 40, "set": "e30=", "fresh": "true"}
+    own = build_own(site, workflow_of(root), parameters)
+    files = {
+        f"argo/{name}.yaml": format_manifests("x", manifest)
+        for name, manifest in (("own", own), ("ref", build_reference(site, parameters)))
+    }
+    assert checked(check_manifests, write(tmp_path, files)) == "2 manifests checked, 0 findings"
+    given = {each["name"]: each["value"] for each in own["spec"]["arguments"]["parameters"]}
+    assert given == parameters
+    with pytest.raises(CanonError, match="has no parameter `nope`"):
+        build_own(site, workflow_of(root), {"nope": "x"})
+    with pytest.raises(CanonError, match="commit them to a params file"):
+        check_parameters({"set": "x" * (1 << 17)})
 
 
 @pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.parent.name)

@@ -52,7 +52,7 @@ class Origin:
         return commit
 
     def branches_with(self, commit: str, patterns: Sequence[str] | None = None) -> tuple[str, ...]:
-        """Those of the branches that match one of the patterns and have the commit; all are asked where there are no patterns."""
+        """Branches that match one of the patterns and have the commit: one at least if there is any. Without patterns all are asked."""
         named = [
             name
             for name in self.heads
