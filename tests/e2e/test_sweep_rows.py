@@ -67,11 +67,20 @@ def test_of_two_made_at_the_same_moment_the_older_stands(
     assert (parent.info.run_id, parent.info.status) == (theirs[0], "FINISHED")
     assert parent.data.params["fit.rate"] == "0.5,0.25"
 
-    # A third one, older still, whose maker saw no other; what is below the one before goes to it.
+    # A third one, older still, which appears while a row is given the second: what is below that goes to it.
+    set_tag = MlflowClient.set_tag
+
+    def late(client: MlflowClient, run_id: str, key: str, value: Any) -> None:
+        set_tag(client, run_id, key, value)
+        if (run_id, key) == (two, TAG_PARENT) and len(theirs) == 1:
+            start = parent.info.start_time - 1
+            found = create(client, parent.info.experiment_id, start_time=start, tags={TAG_SWEEP: RECORD.sweep})
+            theirs.append(found.info.run_id)
+
+    monkeypatch.setattr(MlflowClient, "set_tag", late)
+    third = join_sweep(RECORD, {two: "p-2"}, team.uri, tmp_path)
     client = team.client
-    tags = {TAG_SWEEP: RECORD.sweep}
-    third = client.create_run(parent.info.experiment_id, start_time=parent.info.start_time - 1, tags=tags).info.run_id
-    assert join_sweep(RECORD, {two: "p-2"}, team.uri, tmp_path) == third
+    assert third == theirs[1]
     assert [run.info.run_id for run in parents(team)] == [third]
     assert {client.get_run(each).data.tags[TAG_PARENT] for each in (one, two)} == {third}
 
