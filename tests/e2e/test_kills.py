@@ -1,4 +1,4 @@
-"""A container of Canon's that is killed at any phase, and the next attempt: nothing is lost, and nothing is wrong in the end.
+"""A container of Canon's that is killed at any phase, or whose S3 server fails, and the next attempt: nothing is lost or wrong in the end.
 
 The containers are processes here, really killed, with a pod's folders in a temporary one. What that does not show is in
 `test_workflow_kills.py`, which `make soak` runs: the pods themselves, their user and read-only roots, and that Argo tries them again.
@@ -7,6 +7,7 @@ The containers are processes here, really killed, with a pod's folders in a temp
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -28,7 +29,7 @@ from tests.e2e.planned import add_remote, write_project
 from tests.e2e.test_deliver_image import delivered, planned
 from tests.e2e.test_step_plan import Planned
 from tests.e2e.test_steps import Workflow, entries
-from tests.proxies import Call, Proxy, proxy_to
+from tests.proxies import Call, Proxy, Verdict, answer, proxy_to
 from tests.tracking import Store
 
 __all__ = ["planned"]
@@ -189,6 +190,34 @@ def test_an_entry_without_its_data_hides_no_other(begin: Begin, s3: S3) -> None:
         assert workflow.run("prepare") == 0
     assert known(third, "prepare") == known(second, "prepare") != [value]
     assert "prepare: nothing to run" in third.said[-1]
+
+
+def test_s3_that_fails_once_at_each(begin: Begin, proxy: Proxy) -> None:
+    """It answers 500, breaks off in the middle of an object, loses the answer to an entry: nobody has to try again, and nothing is different."""
+    workflow = begin("one")
+    workflow.run("data-raw")
+    workflow.run("prepare")
+    left: dict[str, Callable[[Call], Verdict]] = {
+        f"GET {DATA}": lambda _: "cut",
+        f"PUT {DATA}": lambda call: answer(call, 500),
+        "PUT /runs/": lambda _: "lose",
+        "HEAD /files/": lambda _: "drop",
+        "GET /plan.json": lambda _: "cut",
+    }
+
+    def script(call: Call) -> Verdict:
+        for asked in list(left):
+            method, _, part = asked.partition(" ")
+            if call.method == method and re.search(part, call.path):
+                return left.pop(asked)(call)
+        return "pass"
+
+    proxy.script = script
+    assert workflow.run("fit--40a") == 0
+    other = begin("two")
+    assert other.run("data-raw") == other.run("prepare") == other.run("fit--40a") == 0
+    assert left == {}
+    assert known(other, "fit--40a") == known(workflow, "fit--40a") != []
 
 
 def test_plan_and_deliver(planned: Planned, s3: S3, team: Store, proxy: Proxy, registry: Proxy) -> None:

@@ -29,15 +29,18 @@ class S3Objects:
     def read(self, path: str) -> bytes | None:
         """As `Objects` says."""
         with self._explained(f"read {path}"):
-            try:
-                answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + path)
-            except self._client.exceptions.NoSuchKey:
-                return None
-            with contextlib.closing(answer["Body"]) as body:
+            for left in reversed(range(TRIES)):
+                try:
+                    answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + path)
+                except self._client.exceptions.NoSuchKey:
+                    return None
                 if answer["ContentLength"] > MAX_OBJECT:
+                    answer["Body"].close()
                     raise CanonError(f"{self.name}/{path} has {answer['ContentLength']} bytes, more than {MAX_OBJECT}")
-                content: bytes = body.read()
-        return content
+                content = _content(answer["Body"], is_last=not left)
+                if content is not None:
+                    return content
+        return None
 
     def listed(self, prefix: str) -> tuple[Listed, ...]:
         """As `Objects` says."""
@@ -101,6 +104,20 @@ class S3Objects:
             raise CanonError(
                 f"{self.name}: cannot {what} ({_words(error)}); look at endpoint, network and credentials"
             ) from None
+
+
+def _content(body: Any, *, is_last: bool) -> bytes | None:  # noqa: ANN401  botocore has no types
+    """The body of an answer; None where it broke off: that botocore does not try again. Raises its error for the last one."""
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        with contextlib.closing(body):
+            content: bytes = body.read()
+    except BotoCoreError:
+        if is_last:
+            raise
+        return None
+    return content
 
 
 def _client(url: str, options: Mapping[str, Any]) -> Any:  # noqa: ANN401  botocore has no types
