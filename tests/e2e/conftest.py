@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.argo_server import TOKEN, ArgoServer
-from tests.conftest import S3, git, once
+from tests.conftest import S3, Base, git, once
 from tests.e2e import submitted
+from tests.e2e.clustered import secrets
 from tests.e2e.delivered import Delivered, finished_workflow, pushed_project
 from tests.e2e.faults import build_project
 from tests.e2e.projects import tiny_project
 from tests.e2e.served import DATE, bake, served_project
+from tests.e2e.shells import Cluster, shell_cluster, shell_project, tools_image
+from tests.harness.fixtures import MakeHarness
+from tests.servers.mlflow_server import mlflow_server
 from tests.tracking import Store, copy_small_project, empty_store
 
 
@@ -92,3 +96,23 @@ def argo(pushed: Path, direct: None, monkeypatch: pytest.MonkeyPatch) -> Iterato
         monkeypatch.setenv("ARGO_SERVER", server.url)
         monkeypatch.setenv("ARGO_TOKEN", TOKEN)
         yield server
+
+
+@pytest.fixture(scope="session")
+def rows_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real MLflow server for what workflows log."""
+    with mlflow_server(tmp_path_factory.mktemp("rows")) as url:
+        yield url
+
+
+@pytest.fixture
+def shells(
+    request: pytest.FixtureRequest, s3: S3, rows_server: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory,
+    make_harness: MakeHarness, busybox_base: Base, tools_base: Base,
+) -> Iterator[Cluster]:  # fmt: skip
+    """A cluster that runs a project whose stages need a shell alone, with Canon's tools image."""
+    root = shell_project(tmp_path_factory, tmp_path / "shells", request.node.name)
+    harness = make_harness(secrets=secrets("local", "cluster"), by_name=True)
+    tools = tools_image(tmp_path_factory, root, tools_base)
+    with shell_cluster(root, harness, s3, busybox_base, rows_server, tools) as found:
+        yield found

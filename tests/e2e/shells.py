@@ -20,6 +20,7 @@ from tests.conftest import S3, Base, git, once
 from tests.e2e.clustered import TOOLS, checkout_tools, declare_cluster, git_daemon, make_tools, template
 from tests.e2e.planned import write_project
 from tests.harness.harness import Harness, Submitted
+from tests.harness.pod import Running
 from tests.harness.report import Report
 from tests.proxies import Proxy, proxy_to
 from tests.registry import Registry
@@ -154,6 +155,17 @@ class Cluster:
         report = self.run()
         assert report.phase == "Succeeded", report
         assert (report.pods, report.node("deliver").phase) == (1, "Skipped"), report
+
+
+def hold(each: Running) -> None:
+    """Let the stage `prepare` of a pod, which has not started yet, wait."""
+    (each.pod.volumes["work"] / "src/hold").touch()
+
+
+def said(report: Report) -> str:
+    """A report with all that its containers have printed."""
+    logs = [f"--- {each.name}\n{each.read_text(errors='replace')}" for each in (report.folder / "logs").iterdir()]
+    return "\n".join([str(report), *logs])
 
 
 def shell_project(factory: pytest.TempPathFactory, into: Path, mark: str) -> Path:

@@ -8,40 +8,17 @@ from __future__ import annotations
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
-from tests.conftest import S3, Base
-from tests.e2e.clustered import secrets
-from tests.e2e.shells import Cluster, shell_cluster, shell_project, tools_image
-from tests.harness.fixtures import MakeHarness
+from tests.e2e.shells import Cluster, hold, said
 from tests.harness.pod import Running
 from tests.proxies import Call, Proxy, Verdict
-from tests.servers.mlflow_server import mlflow_server
 
 pytestmark = [pytest.mark.soak, pytest.mark.usefixtures("quick")]
 DATA = r"/files/md5/../[0-9a-f]{30}$"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
-        yield url
-
-
-@pytest.fixture
-def cluster(
-    request: pytest.FixtureRequest, s3: S3, server: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory,
-    make_harness: MakeHarness, busybox_base: Base, tools_base: Base,
-) -> Iterator[Cluster]:  # fmt: skip
-    root = shell_project(tmp_path_factory, tmp_path / "shells", request.node.name)
-    harness = make_harness(secrets=secrets("local", "cluster"), by_name=True)
-    tools = tools_image(tmp_path_factory, root, tools_base)
-    with shell_cluster(root, harness, s3, busybox_base, server, tools) as found:
-        yield found
 
 
 @dataclass
@@ -102,32 +79,28 @@ class Killer:
         proxy.script = script
 
 
-def run_killed(cluster: Cluster, killer: Killer, *, attempts: int = 3) -> None:
-    cluster.harness.on_container = killer.told
-    report = cluster.run()
-    assert report.phase == "Succeeded", f"{report}\n{_logs(report.folder)}"
+def run_killed(shells: Cluster, killer: Killer, *, attempts: int = 3) -> None:
+    shells.harness.on_container = killer.told
+    report = shells.run()
+    assert report.phase == "Succeeded", said(report)
     assert killer.left == [], report
     names = [node.name for node in report.nodes if re.search(rf"\b{killer.task}\(\d+\)$", node.name)]
     assert len(names) == attempts, report
-    cluster.check()
-
-
-def _logs(folder: Path) -> str:
-    return "\n".join(f"--- {each.name}\n{each.read_text(errors='replace')}" for each in (folder / "logs").iterdir())
+    shells.check()
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_plan(cluster: Cluster, after: bool) -> None:  # noqa: FBT001
+def test_plan(shells: Cluster, after: bool) -> None:  # noqa: FBT001
     """Before and after the plan is written."""
     killer = Killer("plan", "main")
-    killer.at(cluster.s3, "PUT /plan.json", after=after)
-    run_killed(cluster, killer)
+    killer.at(shells.s3, "PUT /plan.json", after=after)
+    run_killed(shells, killer)
 
 
-def test_code(cluster: Cluster) -> None:
+def test_code(shells: Cluster) -> None:
     """The init container that copies the code."""
     killer = Killer("prepare", "code")
-    cluster.harness.on_container = killer.told
+    shells.harness.on_container = killer.told
     told = killer.told
 
     def tell(phase: str, each: Running) -> None:
@@ -136,40 +109,36 @@ def test_code(cluster: Cluster) -> None:
             killer.kill()
 
     killer.told = tell  # type: ignore[method-assign]
-    run_killed(cluster, killer)
+    run_killed(shells, killer)
 
 
 @pytest.mark.parametrize(("asked", "number"), [("GET /plan.json", 1), (f"GET {DATA}", 2), ("PUT /tasks/", 1)])
-def test_fetch(cluster: Cluster, asked: str, number: int) -> None:
+def test_fetch(shells: Cluster, asked: str, number: int) -> None:
     """Before it knows anything, after a part of the inputs has come, before it says what it found."""
     killer = Killer("prepare", "fetch")
-    killer.at(cluster.s3, asked, number=number)
-    run_killed(cluster, killer)
+    killer.at(shells.s3, asked, number=number)
+    run_killed(shells, killer)
 
 
-def test_fetch_with_a_hit_in_hand(cluster: Cluster) -> None:
+def test_fetch_with_a_hit_in_hand(shells: Cluster) -> None:
     """What `plan` did not know yet is found by the pod: nothing has run, whenever it was killed."""
-    assert cluster.run().phase == "Succeeded"
-    entries = cluster.objects("runs")
+    assert shells.run().phase == "Succeeded"
+    entries = shells.objects("runs")
     kept = {path: content for path, content in entries.items() if b"prepare.sh" in content}
-    top = f"{cluster.bucket.bucket}"
+    top = f"{shells.bucket.bucket}"
     for path in kept:
-        cluster.bucket.client.delete_object(Bucket=top, Key=f"dvc/runs/{path}")
+        shells.bucket.client.delete_object(Bucket=top, Key=f"dvc/runs/{path}")
     killer = Killer("prepare", "fetch")
-    killer.before = lambda _: [cluster.bucket.put(f"dvc/runs/{path}", content) for path, content in kept.items()]
-    killer.at(cluster.s3, "PUT /tasks/")
-    cluster.harness.on_container = killer.told
-    report = cluster.run()
+    killer.before = lambda _: [shells.bucket.put(f"dvc/runs/{path}", content) for path, content in kept.items()]
+    killer.at(shells.s3, "PUT /tasks/")
+    shells.harness.on_container = killer.told
+    report = shells.run()
     assert report.phase == "Succeeded", report
     assert (killer.left, report.log("stages.prepare(2)")) == ([], "")
-    cluster.check()
+    shells.check()
 
 
-def hold(each: Running) -> None:
-    (each.pod.volumes["work"] / "src/hold").touch()
-
-
-def test_main_that_runs(cluster: Cluster) -> None:
+def test_main_that_runs(shells: Cluster) -> None:
     killer = Killer("prepare", "main")
     told = killer.told
 
@@ -182,43 +151,43 @@ def test_main_that_runs(cluster: Cluster) -> None:
             killer.kill()
 
     killer.told = tell  # type: ignore[method-assign]
-    run_killed(cluster, killer)
+    run_killed(shells, killer)
 
 
 @pytest.mark.parametrize("asked", [f"PUT {DATA}", "PUT /runs/"])
-def test_main_while_push_saves(cluster: Cluster, asked: str) -> None:
+def test_main_while_push_saves(shells: Cluster, asked: str) -> None:
     """The command has ended, and `main` waits for the word for the next stage."""
     killer = Killer("prepare", "main")
-    killer.at(cluster.s3, asked, by="push")
-    run_killed(cluster, killer)
+    killer.at(shells.s3, asked, by="push")
+    run_killed(shells, killer)
 
 
 @pytest.mark.parametrize(
     ("asked", "after"),
     [(f"PUT {DATA}", False), (f"PUT {DATA}", True), ("PUT /canon/made/", False), ("PUT /runs/", False), ("PUT /tasks/", False), ("PUT /tasks/", True)],
 )  # fmt: skip
-def test_push(cluster: Cluster, asked: str, after: bool) -> None:  # noqa: FBT001
+def test_push(shells: Cluster, asked: str, after: bool) -> None:  # noqa: FBT001
     """Amid the data, before and after the entry, before and after others know of it."""
     killer = Killer("prepare", "push")
-    killer.at(cluster.s3, asked, after=after)
-    run_killed(cluster, killer)
+    killer.at(shells.s3, asked, after=after)
+    run_killed(shells, killer)
 
 
 @pytest.mark.parametrize("server_name", ["registry", "mlflow", "row", "note"])
-def test_deliver(cluster: Cluster, server_name: str) -> None:
+def test_deliver(shells: Cluster, server_name: str) -> None:
     """After the experiment, after the image, after the row, and when all is done but Argo does not know it."""
     killer = Killer("deliver", "main")
     if server_name == "registry":
-        killer.at(cluster.registry, "GET /manifests/")
+        killer.at(shells.registry, "GET /manifests/")
     elif server_name == "mlflow":
-        killer.at(cluster.mlflow, "GET /experiments/")
+        killer.at(shells.mlflow, "GET /experiments/")
     else:
-        killer.at(cluster.s3, "PUT /canon/delivered/", after=server_name == "note")
-    run_killed(cluster, killer)
+        killer.at(shells.s3, "PUT /canon/delivered/", after=server_name == "note")
+    run_killed(shells, killer)
 
 
-def test_deliver_amid_the_row(cluster: Cluster) -> None:
+def test_deliver_amid_the_row(shells: Cluster) -> None:
     """A row that is half sent is finished by the next attempt."""
     killer = Killer("deliver", "main")
-    killer.at(cluster.mlflow, "POST /runs/log-batch", after=True)
-    run_killed(cluster, killer)
+    killer.at(shells.mlflow, "POST /runs/log-batch", after=True)
+    run_killed(shells, killer)
