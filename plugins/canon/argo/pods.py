@@ -41,7 +41,8 @@ RETRY = (
 """Tells faults of the infrastructure, which are worth another attempt, from a stage's own failure, its deadline and a stop."""
 RETRY_PLAN = "lastRetry.status == 'Error' or asInt(lastRetry.exitCode) in [137, 143]"
 """The same of `plan`: Argo calls a pod Failed whose only container was killed. What it refuses it would refuse again."""
-TOOLS_COMMAND = [cluster.TOOLS_PYTHON, "-I", "-m", "canon"]
+TOOLS_COMMAND = [cluster.TOOLS_PYTHON, "-I", "-X", f"pycache_prefix={cluster.PRIVATE}/bytecode", "-m", "canon"]
+"""Images hold no bytecode, and making it takes longer than all else that `push` does: it finds that of `fetch`, where no user's command could put any."""
 TASK_PARAMETER = "{{inputs.parameters.task}}"
 IMAGE_PARAMETER = "{{inputs.parameters.image}}"
 COPY = f"mkdir -p {cluster.CODE} {cluster.RUN} && cp -R {cluster.IMAGE_CODE}/. {cluster.CODE}/"

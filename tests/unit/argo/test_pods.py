@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from canon.argo.pods import seconds_from_duration
+from canon.argo.pods import TOOLS_COMMAND, seconds_from_duration
 from canon.model import cluster
 from canon.output.yaml import load_yaml
 from tests.clustered import CLUSTER, COMMON, HEAD, SERVICES, STAGES, make_clustered, template_of, workflow_of
@@ -140,6 +142,18 @@ def test_the_tools_know_where_they_are(manifest: Mapping) -> None:
     deliver = containers_of(template_of(manifest, "deliver"))["main"]
     assert deliver["args"] == ["step", "deliver"]
     assert env_of(deliver)["CANON_GIT_BRANCHES"] == "main"  # the plan, which names the commit, lies in the remote
+
+
+def test_the_tools_keep_their_bytecode_where_no_users_command_could_put_any(manifest: Mapping, tmp_path: Path) -> None:
+    """Images hold none: `push` finds what `fetch` made."""
+    for name, container in every_container(manifest):
+        mounted = {each["mountPath"] for each in container.get("volumeMounts", ())}
+        ours = container["command"][0] == cluster.TOOLS_PYTHON
+        assert ours is (cluster.PRIVATE in mounted), name
+        assert not ours or f"pycache_prefix={cluster.PRIVATE}/bytecode" in container["command"], name
+    command = [part.replace(cluster.PRIVATE, str(tmp_path)) for part in TOOLS_COMMAND[1:]]
+    subprocess.run([sys.executable, *command, "--version"], check=True, stdout=subprocess.DEVNULL, env={"PYTHONDONTWRITEBYTECODE": "1"})  # fmt: skip
+    assert list(tmp_path.rglob("canon/cli/main.*.pyc"))
 
 
 def test_without_a_server_nothing_names_one(tmp_path: Path) -> None:
