@@ -227,3 +227,16 @@ def test_without_a_store_results_are_kept_and_join_later(root: Path, run: Run, t
     run(root, *command, env=counted(tmp_path / "log"))
     assert {name: len(rows) for name, rows in family(local_store(root)).items()} == {"fit.rate=0.5": 1}
     assert executions(tmp_path / "log") == ["fit 1 0.5", "prepare 1 0.5"]
+
+
+def test_templates_files_of_dvc_and_pipelines_without_track_are_as_in_any_workspace(small: Path, run: Run) -> None:
+    """The input that a `.dvc` file tracks is brought, another pipeline is left alone, `${…}` takes no shell text."""
+    done = run(small, "canon", "sweep", "main", "-S", "fit.rate=0.25")
+    assert done.stdout.startswith("main-local-")
+    assert "python fit.py 0.25" in done.stderr
+    assert "score.py" not in done.stderr
+    refused = run(small, "canon", "sweep", "main", "-S", "fit.rate=0.25,'1; touch x'", code=1).stderr
+    assert "where the shell would read it" in refused
+    assert len(experiments(small)) == 1
+    run(small, "dvc", "repro", "side/dvc.yaml")
+    assert run(small, "canon", "experiment", "save", "side").stdout.startswith("side-local-")

@@ -73,7 +73,7 @@ def check_reference(found: Snapshot, created: Created) -> None:
     if found.phase == "Error" and REFERENCE_MODE in found.message:
         raise CanonError(
             f"the cluster runs workflows of its templates alone (`templateReferencing` of Argo's controller), and {created.name} brings its own stages; merge"
-            f" the branch, so that its template is synced to {created.namespace}, and submit it again"
+            f" the branch, so that its template is synced to {created.namespace}, and submit it again; a sweep always brings its own: run it here, without --submit"
         )
 
 

@@ -51,7 +51,8 @@ def run_apart(project: Project, name: str, profile: str, values: Values, say: Sa
         apply_settings(root, there.pipeline(name), pipeline_graph(there, there.pipeline(name)), values)
         there = load_project(root)
         pipeline = there.pipeline(name)
-        _dvc(root, lock, "checkout", "--quiet", "--allow-missing")  # what `.dvc` files track, and what is as it was
+        # What `.dvc` files track, and what is as it was, of this pipeline.
+        _dvc(root, lock, "checkout", "--quiet", "--allow-missing", "--with-deps", pipeline.declaration.dvc_file)
         code = _dvc(root, lock, "repro", *repro_arguments(pipeline))
         if code != 0:
             raise CanonError(f"`dvc repro` ended with {code}; what it printed says why")
