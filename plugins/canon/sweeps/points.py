@@ -22,8 +22,8 @@ from canon.sweeps.overrides import Interval, Override, load_overrides
 
 MOST_POINTS = 200
 """Points of a sweep, unless more are asked for."""
-LARGEST = 128 * 1024
-"""Bytes that Linux takes in one variable (MAX_ARG_STRLEN), by which pods get the points."""
+LARGEST = 96 * 1024
+"""Bytes of the points as a parameter: in the pod of `plan` they are a variable. Linux takes 128 KiB there, and so does Argo of the whole template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +119,9 @@ def format_sweep(sweep: Sweep) -> str:
     """A sweep as a Workflow's parameter has it. Raises CanonError for one that no variable can hold."""
     document = {"space": sweep.space, "points": sweep.points}
     text = base64.b64encode(json.dumps(document, sort_keys=True).encode()).decode()
-    if len(text) >= LARGEST:
+    if len(text) > LARGEST:
         raise CanonError(
-            f"the {len(sweep.points)} points take {len(text):,} bytes, and a pod's variable holds {LARGEST:,}: sweep in several parts"
+            f"the {len(sweep.points)} points have {len(text):,} bytes as a workflow's parameter, which may have {LARGEST:,}: sweep in several parts"
         )
     return text
 
