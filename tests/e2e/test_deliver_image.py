@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -92,11 +93,12 @@ def test_the_image_is_what_bake_makes_of_the_experiment(
     assert planned.registry.received == 0
 
 
-def test_another_readme_is_another_image_of_the_same_model_and_no_other_row(
+def test_another_readme_is_another_image_of_the_same_model_and_no_other_row_and_moves_no_data(
     planned: Planned, s3: S3, team: Store
 ) -> None:
     first = delivered(planned, s3, team, "one", planned.plan("one")[0])
     noted = first.deliver()
+    assert brought(first)
     (planned.root / "README.md").write_text("read me\n")
     git(planned.root, "add", "--all")
     planned.push("main")
@@ -110,6 +112,46 @@ def test_another_readme_is_another_image_of_the_same_model_and_no_other_row(
     assert again["image"] != noted["image"]
     assert len(team.rows("p")) == 1
     assert planned.plan("three")[1]["deliver"] == "false"
+    assert brought(second) == []
+    # the image is what it is where all is made anew
+    for item in s3.client.list_objects_v2(Bucket=s3.bucket, Prefix="dvc/canon/results/")["Contents"]:
+        s3.client.delete_object(Bucket=s3.bucket, Key=item["Key"])
+    assert second.deliver(attempt=2) == again
+    assert brought(second, attempt=2)
+
+
+def brought(workflow: Delivered, attempt: int = 1) -> list[str]:
+    """The objects that a pod of `deliver` has fetched."""
+    cache = workflow.folder / workflow.uid / f"deliver-{attempt}/private/cache/files/md5"
+    return [path.name for path in cache.rglob("*") if path.is_file()]
+
+
+def test_what_was_noted_of_a_result_is_brought_again_where_it_is_lost_elsewhere(
+    planned: Planned, s3: S3, team: Store
+) -> None:
+    """The layer of the model is gone from the registry; the row from MLflow; a note of another result, or of none, is passed over."""
+    plan = planned.plan("one")[0]
+    workflow = delivered(planned, s3, team, "one", plan)
+    noted = workflow.deliver()
+    (key,) = (
+        each["Key"] for each in s3.client.list_objects_v2(Bucket=s3.bucket, Prefix="dvc/canon/results/")["Contents"]
+    )
+    content = json.loads(s3.client.get_object(Bucket=s3.bucket, Key=key)["Body"].read())
+    layer = content["baked"]["layer"]["digest"]
+    del planned.registry.repositories["ml/p"].blobs[layer]
+    assert workflow.deliver(attempt=2) == noted
+    assert layer in planned.registry.repositories["ml/p"].blobs
+    assert brought(workflow, attempt=2)
+    team.client.delete_run(team.row("p").info.run_id)
+    assert workflow.deliver(attempt=3) == noted
+    assert team.artifacts(team.row("p"))["models/net/weights.txt"] == b"0.56"
+    other = content["result"].replace('"fit.rate":0.5', '"fit.rate":0.75').replace("0.5", "0.75")
+    assert other != content["result"]
+    for attempt, text in enumerate((json.dumps(content | {"result": other}), "[]", "{"), 4):
+        s3.put(key, text.encode())
+        assert workflow.deliver(attempt=attempt) == noted
+        assert brought(workflow, attempt=attempt)
+        assert json.loads(s3.client.get_object(Bucket=s3.bucket, Key=key)["Body"].read()) == content
 
 
 def test_what_the_clock_starts_pins_anew_and_the_branch_keeps_its_pins(

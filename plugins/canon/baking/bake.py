@@ -32,7 +32,7 @@ from canon.baking.model import describe_model, model_members
 from canon.baking.provenance import PROVENANCE, BakedBase, BakedModel, Provenance, build_provenance, format_provenance
 from canon.baking.reuse import publish_layer, published_layer
 from canon.baking.serving import check_servable, health_path, served, serving_command
-from canon.baking.trained import Trained
+from canon.baking.trained import BakedLayer, Trained
 from canon.image.append import append_layer, append_layers, origins, whole
 from canon.image.descriptors import Descriptor, format_json
 from canon.image.images import Edits, Image, Layer, image_of
@@ -59,6 +59,11 @@ class Baked:
     tag: str
     layers: tuple[tuple[Descriptor, str], ...]
 
+    @property
+    def model(self) -> BakedLayer:
+        """The model, and its layer."""
+        return BakedLayer(self.provenance.model, self.layers[-2][0])
+
 
 def bake_model(
     pipeline: Pipeline,
@@ -77,8 +82,12 @@ def bake_model(
     ``attach`` puts beside it what belongs there, before a tag points to it. Raises CanonError for a model whose files are not those of the result, and for whatever a layer cannot hold.
     """
     result = trained.result
-    check_servable(pipeline, {file.relpath for file in trained.files})
-    model = describe_model(trained.artifact, trained.path, trained.files, dict(result.artifacts[trained.artifact]))
+    model = (
+        trained.baked.model
+        if trained.baked is not None
+        else describe_model(trained.artifact, trained.path, trained.files, dict(result.artifacts[trained.artifact]))
+    )
+    check_servable(pipeline, set(model.files))
     provenance = build_provenance(
         result,
         commit=code.commit.changed,
@@ -111,6 +120,8 @@ def _model_layer(store: Store | None, model: BakedModel, trained: Trained, root:
 
     What a registry says to have under that key is believed by its digest alone, after the layer was made; it tells that it is worth looking for.
     """
+    if trained.baked is not None:
+        return Layer(trained.baked.layer, MODEL_LAYER)
     files = {name: [file.sha256, file.size] for name, file in model.files.items()}
     key = sha256(format_canonical({"format": FORMAT, "path": model.path, "files": files})).hexdigest()
     cache = open_cache()

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from canon.baking.base import Code
+from canon.baking.provenance import BakedModel
 from canon.baking.serving import served
 from canon.dvc.objects import StoredFile, known_cache_folder
 from canon.dvc.track_stage import result_path
 from canon.git import run_git, tree_entries
+from canon.image.descriptors import Descriptor
 from canon.model.declaration import TRACK
 from canon.model.errors import CanonError, DataMissingError, listed
 from canon.model.project import Pipeline, Project
@@ -25,6 +27,14 @@ from canon.results.rows import recorded_artifact, recorded_outs
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class BakedLayer:
+    """A model, and the layer that was made of it."""
+
+    model: BakedModel
+    layer: Descriptor
+
+
 @dataclass(frozen=True)
 class Trained:
     """A result and its model's files. ``applied``: path from the root → bytes of a params file that is not the commit's."""
@@ -35,6 +45,8 @@ class Trained:
     files: tuple[StoredFile, ...]
     applied: Mapping[str, bytes]
     cache: Path
+    baked: BakedLayer | None = None
+    """The layer with this very model, which the target has: ``files`` are not looked at."""
 
 
 def load_trained(

@@ -83,6 +83,21 @@ def log_record(record: RunRecord, uri: str, root: Path) -> Logged:
         return Logged(run.info.run_id, created=filled, named=named, url=_url(uri, experiment, run.info.run_id))
 
 
+def find_logged(name: str, result: str, uri: str, root: Path) -> Logged | None:
+    """The row of a result in the experiment ``name``, where nothing of it is left to do; else None. Raises StoreUnavailableError as `log_record` does."""
+    with store_lock(uri, root), explained(uri):
+        client = open_client(uri)
+        found = client.get_experiment_by_name(name)
+        if found is None or found.lifecycle_stage == "deleted":
+            return None
+        experiment = str(found.experiment_id)
+        run = _find(client, experiment, result)
+        if run is None or run.info.status != FINISHED or run.data.tags.get(TAG_DIRTY) == "true":
+            return None
+        _discard_twins(client, experiment, run, result)  # as of one that was killed while another one was quicker
+        return Logged(run.info.run_id, created=False, named=False, url=_url(uri, experiment, run.info.run_id))
+
+
 def _discard(client: MlflowClient, experiment: str, run: Run) -> None:
     for model in own_models(client, experiment, run.info.run_id):
         client.delete_logged_model(model.model_id)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from canon.baking.trained import BakedLayer
 from canon.git import clean_url
-from canon.mlflow.log import log_record
+from canon.mlflow.log import find_logged, log_record
 from canon.mlflow.record import Origin
 from canon.mlflow.store import tracking_uri
 from canon.mlflow.sweeps import join_sweep
@@ -17,6 +18,7 @@ from canon.model.project import load_project
 from canon.remotes.opening import remote_of_environment
 from canon.results.rows import record_of
 from canon.steps.documents import WorkflowPlan, load_plan
+from canon.steps.noted import Noted, load_noted, noted_path, write_noted
 from canon.steps.outcome import Outcome, build_outcome, load_hits
 from canon.steps.places import Pod
 from canon.steps.planner import delivered_path
@@ -47,31 +49,41 @@ def deliver_workflow(pod: Pod, say: Say) -> None:
     apply_files(plan, root)
     project = load_project(root)
     cache = private / "cache" / "files" / "md5"
+    values = {key: hit.value for key, hit in hits.items()}
     with open_store(private, remote) as store:
-        outcome = build_outcome(project, project.pipeline(plan.pipeline), hits, objects, store, cache)
-    digest = outcome.result.digest
-    say(f"the result is {digest}")
-    with git_credentials(private, environ):
-        name = f"{plan.pipeline}-{plan.profile}-{digest[:8]}"
-        saved = publish_experiment(root, repository.url, name, result=digest, generated=outcome.written)
-    say(f"experiment {saved.name} on {saved.baseline[:12]} in {clean_url(repository.url)}")
-    image = _bake(outcome, plan, environ.get(cluster.REGISTRY_VARIABLE), cache, say)
-    _log(outcome, plan, pod, Origin(
-        commit=plan.revision, url=clean_url(repository.url), tree=plan.tree, profile=plan.profile, experiment=saved.name, baseline=saved.baseline,
-    ), cache, say)  # fmt: skip
+        pipeline = project.pipeline(plan.pipeline)
+        place = noted_path(pipeline, values)
+        before = load_noted(objects, place)
+        outcome = build_outcome(project, pipeline, hits, objects, store, cache, before.result if before else None)
+        digest = outcome.result.digest
+        say(f"the result is {digest}")
+        with git_credentials(private, environ):
+            name = f"{plan.pipeline}-{plan.profile}-{digest[:8]}"
+            saved = publish_experiment(root, repository.url, name, result=digest, generated=outcome.written)
+        say(f"experiment {saved.name} on {saved.baseline[:12]} in {clean_url(repository.url)}")
+        image, baked = _bake(outcome, plan, environ.get(cluster.REGISTRY_VARIABLE), cache, before, say)
+        _log(outcome, plan, pod, Origin(
+            commit=plan.revision, url=clean_url(repository.url), tree=plan.tree, profile=plan.profile, experiment=saved.name, baseline=saved.baseline,
+        ), cache, say)  # fmt: skip
+    noted = Noted(outcome.result, baked)
+    if noted != before:
+        write_noted(objects, place, noted)
     note = {"revision": plan.revision, "result": digest, "experiment": saved.name, "image": image}
-    objects.write(delivered_path(plan, {key: hit.value for key, hit in hits.items()}), format_canonical(note))
+    objects.write(delivered_path(plan, values), format_canonical(note))
 
 
-def _bake(outcome: Outcome, plan: WorkflowPlan, registry: str | None, cache: Path, say: Say) -> str | None:
-    """Make the serving image where one is declared, and there is a registry for it, never for a point of a sweep; return its reference."""
+def _bake(
+    outcome: Outcome, plan: WorkflowPlan, registry: str | None, cache: Path, before: Noted | None, say: Say
+) -> tuple[str | None, BakedLayer | None]:
+    """Make the serving image where one is declared, and there is a registry for it, never for a point of a sweep; return its reference, and its model's layer."""
+    layer = before.baked if before is not None else None
     if plan.point or not registry or outcome.pipeline.declaration.serving is None:
-        return None
+        return None, layer
     from canon.steps.serving import bake_outcome
 
-    image = bake_outcome(outcome, plan, registry, cache)
+    image, layer = bake_outcome(outcome, plan, registry, cache, layer)
     say(f"image {image}")
-    return image
+    return image, layer
 
 
 def _log(outcome: Outcome, plan: WorkflowPlan, pod: Pod, origin: Origin, cache: Path, say: Say) -> None:
@@ -80,10 +92,12 @@ def _log(outcome: Outcome, plan: WorkflowPlan, pod: Pod, origin: Origin, cache: 
     if not declared:
         say(f"no row: the profile `{plan.profile}` declares no `mlflow`")
         return
-    record = record_of(outcome.project, outcome.pipeline, outcome.result, origin, outcome.lock, cache, None)
-    record = replace(record, tags={**record.tags, TAG_WORKFLOW: pod.workflow})
     store = tracking_uri(pod.places.private, declared, {}), pod.places.private
-    logged = log_record(record, *store)
+    logged = find_logged(outcome.pipeline.name, outcome.result.digest, *store)
+    if logged is None:
+        outcome.bring()
+        record = record_of(outcome.project, outcome.pipeline, outcome.result, origin, outcome.lock, cache, None)
+        logged = log_record(replace(record, tags={**record.tags, TAG_WORKFLOW: pod.workflow}), *store)
     say(f"{'row' if logged.created else 'the row was there:'} {logged.url or logged.run_id}")
     if plan.point:
         swept = sweep_record(

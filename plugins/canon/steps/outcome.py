@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from canon.dvc.hashes import Hash
 from canon.dvc.lockfile import format_lockfile, load_lockfile
 from canon.dvc.render import resolve_pipeline
 from canon.dvc.runcache import run_cache_key, run_cache_path, run_cache_value, without_sizes
+from canon.model.canonical import sha256_of
 from canon.model.declaration import TRACK
 from canon.model.errors import CanonError
 from canon.model.graph import Graph, stage_key
@@ -27,7 +29,7 @@ from canon.planning.known import Known, remote_path
 from canon.planning.lookup import Belief, Hit, Lookup
 from canon.planning.pipelines import pipeline_graph
 from canon.remotes.objects import Objects, all_of
-from canon.results.collect import collect_result
+from canon.results.collect import collect_pins, collect_result
 from canon.results.locks import Lock, declared_stages, load_lock, lock_path
 from canon.results.rows import plot_outs
 from canon.steps.documents import WorkflowPlan
@@ -48,6 +50,8 @@ class Outcome:
     result: Result
     lock: Lock
     written: tuple[str, ...]
+    bring: Callable[[], None]
+    """Fetches the files of models, metrics and plots, unless they are here."""
 
 
 def load_hits(objects: Objects, plan: WorkflowPlan, workflow: str) -> dict[str, Hit]:
@@ -58,12 +62,19 @@ def load_hits(objects: Objects, plan: WorkflowPlan, workflow: str) -> dict[str, 
 
 
 def build_outcome(
-    project: Project, pipeline: Pipeline, hits: Mapping[str, Hit], objects: Objects, store: Store, cache: Path
+    project: Project,
+    pipeline: Pipeline,
+    hits: Mapping[str, Hit],
+    objects: Objects,
+    store: Store,
+    cache: Path,
+    noted: Result | None = None,
 ) -> Outcome:
     """Write dvc.lock and what else a run leaves in Git into the checkout, and send the result. ``project``: as the stages ran with it.
 
-    ``cache``: the folder of objects that ``store`` fetches into; only what the result needs is brought. Raises CanonError for entries that
-    are not of this checkout, and for data that is missing or damaged.
+    ``cache``: the folder of objects that ``store`` fetches into; only what the result needs is brought. ``noted``: the result as it was computed
+    before; where it is of these entries, nothing is brought for it. Raises CanonError for entries that are not of this checkout, and for data that
+    is missing or damaged.
     """
     root = project.root
     graph = pipeline_graph(project, pipeline)
@@ -76,13 +87,18 @@ def build_outcome(
     entries = _entries(root, graph, hits, known, sizes)
     written = [*write_locks(project, pipeline, entries)]
     wanted = dict(_wanted(pipeline, graph, entries))
-    store.fetch(wanted.values())
-    for stage in graph.stages.values():
-        for out, path in zip(stage.outs, stage.out_paths, strict=True):
-            if not out.cache:  # a file of the commit
-                store.put(wanted[path], root / path)
-                written += _files(root, path)
-    result = collect_result(project, pipeline, cache)
+    bring = functools.cache(functools.partial(store.fetch, wanted.values()))
+    of_commit = [path for stage in graph.stages.values() for path in _of_commit(stage)]
+    if noted is not None and not _fits(noted, project, pipeline, entries):
+        noted = None
+    if noted is None:
+        bring()
+    else:
+        store.fetch(wanted[path] for path in of_commit)
+    for path in of_commit:
+        store.put(wanted[path], root / path)
+        written += _files(root, path)
+    result = noted or collect_result(project, pipeline, cache)
     kept = [path for key in graph.order() for path in _kept(graph.stages[key])]
     if pipeline.declaration.track:
         track = resolve_pipeline(project, pipeline)[1][-1]
@@ -90,7 +106,21 @@ def build_outcome(
         written += write_locks(project, pipeline, {**entries, _track_key(pipeline): entry})
         kept += track.out_paths
     written += ignore_outs(root, kept)
-    return Outcome(project, pipeline, entries, result, load_lock(root, pipeline), tuple(dict.fromkeys(written)))
+    lock = load_lock(root, pipeline)
+    return Outcome(project, pipeline, entries, result, lock, tuple(dict.fromkeys(written)), bring)
+
+
+def _of_commit(stage: Stage) -> Iterator[str]:
+    """The outs of a stage that are files of the commit."""
+    return (path for out, path in zip(stage.outs, stage.out_paths, strict=True) if not out.cache)
+
+
+def _fits(noted: Result, project: Project, pipeline: Pipeline, entries: Entries) -> bool:
+    """Tell whether a result is of these entries and pins: metrics and artifacts follow from them and the declaration."""
+    stages = declared_stages(project, pipeline)
+    own = {stage.name: entries[stage_key(stage)] for stage in stages}
+    ours = [pipeline.name, own, collect_pins(project, pipeline, stages)]
+    return sha256_of([noted.pipeline, noted.entries, noted.pins]) == sha256_of(ours)
 
 
 def _entries(
@@ -167,7 +197,8 @@ def send_track(root: Path, track: Stage, content: bytes, sizes: Sizes, objects: 
     (path,) = track.out_paths
     out = Hash(hashlib.md5(content, usedforsecurity=False).hexdigest(), len(content))
     entry = build_entry(track, sizes.deps(track), load_stage_params(root, track), {path: out})
-    objects.write(remote_path(out.md5), content)
+    if objects.size(remote_path(out.md5)) != len(content):
+        objects.write(remote_path(out.md5), content)
     place = run_cache_path(run_cache_key(entry), run_cache_value(entry))
     if objects.size(place) is None:
         objects.write(place, format_yaml(without_sizes(entry)).encode())

@@ -10,8 +10,10 @@ from canon.baking.base import Base, Code
 from canon.baking.code import source_commit
 from canon.baking.labels import TREE
 from canon.baking.places import image_at
+from canon.baking.provenance import BakedModel
 from canon.baking.serving import served
-from canon.baking.trained import Trained
+from canon.baking.trained import BakedLayer, Trained
+from canon.dvc.objects import StoredFile
 from canon.git import commit_source_tree
 from canon.image.images import Image
 from canon.image.opening import open_store
@@ -23,10 +25,13 @@ from canon.steps.outcome import Outcome
 from canon.steps.planner import PLATFORM
 
 
-def bake_outcome(outcome: Outcome, plan: WorkflowPlan, registry: str, cache: Path) -> str:
-    """Bake the model onto the base of the plan, push it, and return its reference, by digest. The same again pushes nothing.
+def bake_outcome(
+    outcome: Outcome, plan: WorkflowPlan, registry: str, cache: Path, before: BakedLayer | None = None
+) -> tuple[str, BakedLayer]:
+    """Bake the model onto the base of the plan, push it, and return its reference, by digest, and its layer. The same again pushes nothing.
 
-    ``cache``: folder of the objects that the model's files are among. Raises CanonError for a base that does not hold the revision's code.
+    ``cache``: folder of the objects that the model's files are among; they are brought unless the registry has the layer that was made of them
+    ``before``. Raises CanonError for a base that does not hold the revision's code.
     """
     project, pipeline = outcome.project, outcome.pipeline
     place = f"{registry.rstrip('/')}/{pipeline.name}"
@@ -37,11 +42,23 @@ def bake_outcome(outcome: Outcome, plan: WorkflowPlan, registry: str, cache: Pat
     base = Base(image, code.commit.changed, tree, dirty=False, layers=(), variant=tree[:12])
     serving, path = served(pipeline)
     artifact = pipeline.declaration.artifacts[serving.artifact]
-    files = recorded_artifact(artifact, pipeline, outcome.result.entries, cache, None)
-    trained = Trained(outcome.result, serving.artifact, path, files, _applied(plan, outcome), cache)
     target = open_store(parse_reference(place))
+    recorded = outcome.result.artifacts[serving.artifact]
+    if before is not None and not (_is_of(before.model, serving.artifact, path, recorded) and target.has(before.layer)):
+        before = None
+    files: tuple[StoredFile, ...] = ()
+    if before is None:
+        outcome.bring()
+        files = recorded_artifact(artifact, pipeline, outcome.result.entries, cache, None)
+    trained = Trained(outcome.result, serving.artifact, path, files, _applied(plan, outcome), cache, before)
     baked = bake_model(pipeline, code, base, trained, target, project.root)
-    return f"{target.name}@{baked.image.digest}"
+    return f"{target.name}@{baked.image.digest}", baked.model
+
+
+def _is_of(model: BakedModel, artifact: str, path: str, recorded: Mapping[str, str]) -> bool:
+    """Tell whether a model is the artifact of a result, by the sha256 of its files."""
+    files = {name: file.sha256 for name, file in model.files.items()}
+    return (model.artifact, model.path, files) == (artifact, path, dict(recorded))
 
 
 def _base_image(plan: WorkflowPlan, place: str, tree: str) -> Image:
