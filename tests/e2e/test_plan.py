@@ -132,3 +132,18 @@ def test_a_folder_can_be_a_remote(planned: Path, tmp_path: Path) -> None:
     assert plan(planned)["data-raw"]
     run_and_push(planned)
     assert plan(planned) == dict.fromkeys(STAGES, "")
+
+
+def test_values_that_a_stage_makes_are_not_taken_from_what_lies_around(planned: Path) -> None:
+    """They may be of another run, and their stage runs first."""
+    file = planned / "pipelines/p.yaml"
+    file.write_text(
+        f"{file.read_text()}  tune: {{cmd: 'mkdir -p results && echo \"best: 1\" > results/best.yaml', deps: [data/raw.csv], outs: [results/best.yaml]}}\n"
+        "  use: {cmd: cp results/best.yaml results/used.yaml, params: [{results/best.yaml: [best]}], outs: [results/used.yaml]}\n"
+    )
+    canon(planned, "render")
+    run_and_push(planned)
+    assert (planned / "results/best.yaml").read_text() == "best: 1\n"
+    (planned / "results/best.yaml").write_text("best: 2\n")
+    assert plan(planned)["tune"] == ""
+    assert plan(planned)["use"] == "the values in results/best.yaml are known when its stage has run"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
-from canon.checks.imports import ImportScanner
 from canon.dvc.runcache import reasons_without_entry
 from canon.model.errors import Problem, listed
 from canon.model.names import check_names
@@ -74,6 +73,8 @@ def code_problems(
 
     Stages that Canon generates are left out: they run Canon itself.
     """
+    from canon.checks.imports import ImportScanner  # `render` needs no other of these checks
+
     scanner = ImportScanner(root)
     unread: dict[tuple[str, str], Problem] = {}
     for stage in stages:
@@ -112,8 +113,9 @@ def pod_problems(project: Project, stages: Mapping[str, Sequence[Stage]]) -> Ite
     for pipeline in project.pipelines:
         files = {pipeline.declaration.dvc_file: pipeline.file}
         of_pipeline = stages.get(pipeline.name, ())
+        made = {path for stage in of_pipeline for path in stage.out_paths}
         for stage in of_pipeline:
-            for reason in reasons_without_entry(stage):
+            for reason in (*reasons_without_entry(stage), *_made_params(stage, made)):
                 yield _problem(
                     stage, files, "", f"cannot run as a pod: {reason}", "", "error" if clustered else "warning"
                 )
@@ -121,3 +123,10 @@ def pod_problems(project: Project, stages: Mapping[str, Sequence[Stage]]) -> Ite
             yield Problem(
                 file=pipeline.file, path=problem.path.partition("@")[0], message=problem.message, remedy=problem.remedy
             )
+
+
+def _made_params(stage: Stage, made: Collection[str]) -> Iterator[str]:
+    """Values of params are taken from the commit: a stage that is planned before anything runs cannot know others."""
+    for file, _ in stage.param_paths:
+        if any(str(path) in made for path in (PurePosixPath(file), *PurePosixPath(file).parents)):
+            yield f"its params file `{file}` is made by a stage; make it a dep, and let the command read it"

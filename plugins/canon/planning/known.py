@@ -86,7 +86,7 @@ class Known:
         for path in stage.dep_paths:
             if self._is_around(path):
                 self.files_beside(path)
-            elif not self._is_made(path):
+            elif not self.is_made(path):
                 self._of_checkout(path, stage)
 
     def hashes(self, stage: Stage) -> dict[str, Hash]:
@@ -119,12 +119,13 @@ class Known:
         with self._lock:
             for file in sorted(each for each in top.rglob("*") if each.is_file()) if top.is_dir() else ():
                 from_root = file.relative_to(self._root).as_posix()
-                if not self._is_made(from_root) and not self._rules.is_ignored(from_root):
+                if not self.is_made(from_root) and not self._rules.is_ignored(from_root):
                     found.append((file.relative_to(top).as_posix(), hash_path(self._root, from_root, self._rules).md5))
             self._beside[path] = found
         return found
 
-    def _is_made(self, path: str) -> bool:
+    def is_made(self, path: str) -> bool:
+        """Tell whether a stage makes a path, or what it lies in."""
         return any(str(each) in self._outs for each in (path, *PurePosixPath(path).parents))
 
     def _is_around(self, path: str) -> bool:
@@ -134,7 +135,7 @@ class Known:
         made = self._made.get(path)
         if made is not None:
             return made
-        if self._is_made(path):
+        if self.is_made(path):
             for folder in map(str, PurePosixPath(path).parents):
                 if folder in self._made:
                     return self._part(path, folder)

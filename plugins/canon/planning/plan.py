@@ -101,6 +101,9 @@ class _Planning:
         waits = [parent for parent in self._graph.parents[key] if self._planned[parent].hit is None]
         if waits:
             return Planned("", None, f"{waits[0]} runs")
+        made = [file for file, _ in stage.param_paths if self._known.is_made(file)]
+        if made:  # what lies there may be of another run
+            return Planned("", None, f"the values in {made[0]} are known when its stage has run")
         run_key = stage_run_key(self._root, stage, self._known)
         reasons = reasons_without_entry(stage)
         if reasons:

@@ -82,6 +82,7 @@ def test_settings_that_lack_something_are_said(tmp_path: Path, settings: str, sa
     ("declaration", "said"),
     [
         ("name: toy\n" + STAGES, "pipelines/toy.yaml:1: environment: declares no image, and stages run in one in a cluster"),
+        (HEAD + "stages: {a: {cmd: x, deps: [a], outs: [o]}, b: {cmd: x, params: [o/p.yaml: [q]], outs: [r]}}\n", "pipelines/toy.yaml:3: stages.b: cannot run as a pod: its params file `o/p.yaml` is made by a stage"),
         (HEAD + "stages: {a: {cmd: x, deps: [a], outs: [{o: {cache: false}}]}}\n", "pipelines/toy.yaml:3: stages.a: cannot run as a pod: its out `o` is `cache: false`"),
         (HEAD + STAGES + "triggers: {push: {main: local}}\n", "triggers.push.main: the profile `local` has no namespace: nothing can be started there\n    remedy: name one of: cluster"),
         (HEAD + STAGES + "triggers: {sync: local}\n", "triggers.sync: the profile `local` has no namespace"),
