@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from canon.argo.checks import check_workflow, schedule_problems
@@ -44,19 +44,19 @@ def build_manifests(frame: Frame) -> Manifests:
 def render_argo(
     pipeline: Pipeline,
     sites: Sequence[Site],
-    tasks: Sequence[Task],
+    tasks: Mapping[str, Sequence[Task]],
     build: Callable[[Frame], Manifests] = build_manifests,
 ) -> tuple[RenderedFile, ...]:
-    """All files of a pipeline that runs in these places; ``tasks``: parents first; ``build``: where Hera's part comes from.
+    """All files of a pipeline that runs in these places; ``tasks``: by the profile, parents first; ``build``: where Hera's part comes from.
 
     Raises ProblemsError for what neither Hera nor an API server would find.
     """
     folder = f"{FOLDER}/{pipeline.name}"
     problems: list[Problem] = [*schedule_problems(pipeline)]
     files: list[RenderedFile] = []
-    dag = dag_hash(tasks)
     for site in sites:
-        for name, manifest in _site_manifests(site, pipeline.declaration, tasks, dag, build).items():
+        own = tasks[site.profile]
+        for name, manifest in _site_manifests(site, pipeline.declaration, own, dag_hash(own), build).items():
             path = f"{folder}/workflow/{name}"
             try:
                 check_workflow(manifest, path, pipeline.file)

@@ -22,7 +22,7 @@ from canon.git import head_commit
 from canon.model import cluster
 from canon.model.dag import dag_hash
 from canon.model.errors import CanonError, ProblemsError, UsageError, listed
-from canon.model.graph import Graph
+from canon.model.graph import Graph, build_graph
 from canon.model.project import SETTINGS_FILE, Pipeline, Project, load_project
 from canon.model.tasks import Task, build_tasks
 from canon.planning.pipelines import pipeline_graph
@@ -34,6 +34,7 @@ from canon.steps.settings import Values, apply_settings, format_settings
 from canon.workflows.demands import declaration_problems, foreign_problems, settings_problems
 from canon.workflows.kept import kept_manifests
 from canon.workflows.origin import Origin, check_remote, opened_origin
+from canon.workflows.overlaid import profile_stages
 from canon.workflows.rights import granted_problems
 from canon.workflows.sites import build_site, clustered, load_remote
 from canon.workspaces.profiles import apply
@@ -150,7 +151,9 @@ def build_submission(
     check_parameters(parameters)
     dag = dag_hash(ready.tasks)
     if server is None:
-        known: str | None = dag_hash(_tasks(ready.declared.project, ready.declared.pipeline)[1])
+        trusted = ready.declared
+        stages = profile_stages(trusted.project, trusted.pipeline, site.profile)
+        known: str | None = dag_hash(build_tasks(trusted.pipeline.declaration, build_graph(stages)))
         say(f"canon: no Argo Server is named: the template in the cluster is taken for that of {ready.declared.branch}")
     else:
         template = server.template(site.namespace, site.name)
@@ -270,10 +273,6 @@ def _prepared(root: Path, declared: Declared, commit: str, folder: Path, order: 
         apply_settings(folder, pipeline, pipeline_graph(project, pipeline), values)
         project = load_project(folder)
         pipeline = project.pipeline(name)
-    graph, tasks = _tasks(project, pipeline)
-    return Prepared(root, declared, commit, project, pipeline, graph, tasks, values, order.fresh)
-
-
-def _tasks(project: Project, pipeline: Pipeline) -> tuple[Graph, tuple[Task, ...]]:
     graph = pipeline_graph(project, pipeline)
-    return graph, build_tasks(pipeline.declaration, graph)
+    tasks = build_tasks(pipeline.declaration, graph)
+    return Prepared(root, declared, commit, project, pipeline, graph, tasks, values, order.fresh)

@@ -150,6 +150,14 @@ def apply(project: Project, profile: str, *, write: bool = True) -> Applied:
     return Applied(profile=profile, changed=changed)
 
 
+def params_of(project: Project, profile: str) -> dict[str, str]:
+    """File → text of the params files that are others in a workspace with a profile than they are here. Raises CanonError as `apply` does."""
+    if str(_load_state(project.root).get("profile") or project.settings.default_profile) == profile:
+        return {}
+    texts, _ = _switched_params(project, profile, _load_state(project.root))
+    return {file: text for file, text in texts.items() if load_text(project.root / file, file) != text}
+
+
 def _switched_params(
     project: Project, profile: str, state: Mapping[str, Any]
 ) -> tuple[dict[str, str], dict[str, Replaced]]:
