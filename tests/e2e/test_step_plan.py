@@ -46,7 +46,7 @@ class Planned:
         file = root / "pipelines/p.yaml"
         file.write_text(file.read_text().replace("name: p\n", f"name: p\nenvironment: {{image: {self.declared}}}\n", 1))
         settings = root / "pyproject.toml"
-        settings.write_text(settings.read_text().replace('remote = "store"', 'remote = "store"\naccept = "any"'))
+        settings.write_text(settings.read_text().replace('remote = "store"', 'remote = "store"\naccept = "pods"'))
         self.canon("render")
         add_remote(root, s3)
         git(root, "add", "--all")
@@ -64,6 +64,7 @@ class Planned:
             cluster.REMOTE_URL_VARIABLE: self.remote.url,
             cluster.REMOTE_ENDPOINT_VARIABLE: s3.endpoint,
             cluster.REGISTRY_VARIABLE: f"{registry.host}/ml",
+            cluster.ACCEPT_VARIABLE: "any",
             cluster.DAG_VARIABLE: self.graph(),
         }
 
@@ -128,6 +129,10 @@ def test_all_runs_at_first_and_nothing_once_it_is_known(project: Planned) -> Non
     assert record is not None
     assert list(record.stages) == ["prepare"]
     assert load_record(project.remote.objects(), "one", "prepare") is None
+    refused, outputs = project.plan(
+        "four", CANON_ACCEPT="pods"
+    )  # a laptop's, where the template takes those of pods alone
+    assert (refused.accept, json.loads(outputs["run"])) == ("pods", dict.fromkeys(plan.tasks, True))
     fresh, outputs = project.plan("three", CANON_FRESH="true")
     assert fresh.fresh
     assert json.loads(outputs["run"]) == dict.fromkeys(plan.tasks, True)

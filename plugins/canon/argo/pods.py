@@ -68,6 +68,7 @@ def build_plan(site: Site, *, is_scheduled: bool) -> Any:  # noqa: ANN401  Hera'
     env = {
         **tools_variables(site),
         **{name: as_it_is(f"workflow.parameters.{parameter}") for name, parameter in asked.items()},
+        cluster.ACCEPT_VARIABLE: site.accept,
         **git_variables(site),
         **registry_variables(site),
     }

@@ -34,6 +34,7 @@ class Site:
     endpoint: str | None = None
     mlflow: str | None = None
     registry: str | None = None
+    accept: Literal["pods", "any"] = "pods"
 
     @property
     def name(self) -> str:

@@ -68,7 +68,7 @@ def _belief(project: Project, name: str, profile: str) -> Any:  # noqa: ANN401  
     from canon.planning.lookup import Belief
 
     settings = project.settings.profiles[profile]
-    accept = settings.accept or ("pods" if settings.registry else "any")
+    accept = settings.believed
     environment = project.pipeline(name).declaration.environment
     if accept == "pods" and (environment is None or environment.image is None):
         raise CanonError(

@@ -61,6 +61,8 @@ GIT_KEY_VARIABLE, GIT_HOSTS_VARIABLE = "CANON_GIT_SSH_KEY", "CANON_GIT_KNOWN_HOS
 REMOTE_URL_VARIABLE = "CANON_REMOTE_URL"
 REMOTE_ENDPOINT_VARIABLE = "CANON_REMOTE_ENDPOINT"
 REGISTRY_VARIABLE = "CANON_REGISTRY"
+ACCEPT_VARIABLE = "CANON_ACCEPT"
+"""Which results are believed, `pods` or `any`: a revision does not say it for itself."""
 
 PIPELINE_LABEL, PROFILE_LABEL, TASK_LABEL = "canon.dev/pipeline", "canon.dev/profile", "canon.dev/task"
 """On every pod."""

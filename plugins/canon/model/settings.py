@@ -22,6 +22,11 @@ class Profile(Declared):
     argo: Url | None = Field(default=None, description="URL of Argo Server; --server and ARGO_SERVER go first")
     accept: Literal["pods", "any"] | None = Field(default=None, description="which run-cache entries are believed")
 
+    @property
+    def believed(self) -> Literal["pods", "any"]:
+        """Which run-cache entries are believed: where images are baked those of pods, unless it is said."""
+        return self.accept or ("pods" if self.registry else "any")
+
 
 class Releases(Declared):
     """Where releases are committed."""

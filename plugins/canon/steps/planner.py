@@ -65,6 +65,7 @@ class Planning:
     commit: str
     tree: str
     image: str
+    accept: Literal["pods", "any"]
 
     @property
     def root(self) -> Path:
@@ -76,12 +77,6 @@ class Planning:
         """The image that the pipeline was declared on."""
         environment = self.pipeline.declaration.environment
         return (environment.image if environment else None) or ""
-
-    @property
-    def accept(self) -> Literal["pods", "any"]:
-        """Which entries the profile believes."""
-        settings = self.project.settings.profiles[self.profile]
-        return settings.accept or ("pods" if settings.registry else "any")
 
 
 def plan_workflow(pod: Pod, say: Say) -> None:
@@ -125,7 +120,9 @@ def open_planning(pod: Pod, say: Say) -> Planning:
         project = load_project(root)
     _apply(project, pipeline, profile, environ)
     project = load_project(root)
-    return Planning(objects, project, project.pipeline(pipeline.name), profile, commit, tree, image)
+    # What the revision itself says of it is not asked: it may be of a branch that nobody has looked at.
+    accept: Literal["pods", "any"] = "any" if environ.get(cluster.ACCEPT_VARIABLE) == "any" else "pods"
+    return Planning(objects, project, project.pipeline(pipeline.name), profile, commit, tree, image, accept)
 
 
 def build_plan(planning: Planning, workflow: str, graph: Graph, tasks: Sequence[Task]) -> WorkflowPlan:

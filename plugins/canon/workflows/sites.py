@@ -39,6 +39,7 @@ def build_site(project: Project, pipeline: Pipeline, profile: str, remote: Remot
         endpoint=chosen.endpoint,
         mlflow=chosen.mlflow,
         registry=chosen.registry,
+        accept=chosen.believed,
     )
 
 
