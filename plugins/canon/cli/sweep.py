@@ -117,7 +117,12 @@ def _run(project: Project, planned: PlannedSweep, *, fail_fast: bool, json_: boo
             results.append(result)
             if not json_ and result.apart is not None:
                 put(result.apart.experiment.name)
-    finally:  # what was done before an interruption is said
+    except (KeyboardInterrupt, SystemExit):
+        say(
+            f"canon: interrupted; {len(results)} of {len(planned.points)} points have ended, the same command runs the rest"
+        )
+        raise
+    finally:  # what was done before is said
         if json_:
             put_json({**_document(planned), "results": [_result_document(result) for result in results]})
     failed = sum(result.apart is None for result in results)
