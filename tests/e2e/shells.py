@@ -151,7 +151,7 @@ class Cluster:
         for each in noted:
             (row,) = self.rows(each["result"])
             assert (row.info.status, row.data.metrics["total"]) == ("FINISHED", total)
-            assert each["image"].rpartition("@")[2] in self.images.repositories["ml/p"].tags.values()
+            assert each["image"].rpartition("@")[2] in self.images.repositories["ml/p"].manifests
         report = self.run()
         assert report.phase == "Succeeded", report
         assert (report.pods, report.node("deliver").phase) == (1, "Skipped"), report

@@ -13,15 +13,22 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from canon.dvc.hashes import hash_path
+from canon.dvc.runcache import run_cache_value
 from canon.model import cluster
+from canon.steps import rivals
 from canon.steps.documents import load_record, plan_path
+from canon.steps.inputs import load_inputs
 from canon.steps.places import Places, Pod
 from canon.steps.planner import delivered_path
+from canon.steps.push import push_task
+from canon.steps.work import open_work
 from tests.conftest import S3, git, once
 from tests.e2e.delivered import Delivered
 from tests.e2e.killed import KILL, TERM, killed_at, started
@@ -160,6 +167,54 @@ def test_push_of_a_result_that_loses(begin: Begin, proxy: Proxy, s3: S3, after: 
     assert len(values_beside(s3, value)) == (1 if after else 2)
     assert workflow.run("prepare", attempt=2) == 0
     assert known(workflow, "prepare") == values_beside(s3, value) == [value]
+
+
+@pytest.mark.parametrize("is_published", [True, False])
+def test_two_entries_of_one_second(
+    begin: Begin, proxy: Proxy, s3: S3, monkeypatch: pytest.MonkeyPatch, is_published: bool  # noqa: FBT001
+) -> None:  # fmt: skip
+    """In the order of the list this workflow's is first, and the other one, which saw its own there alone, has told its children already; or is killed."""
+    if "CANON_TEST_S3_ENDPOINT" in os.environ:
+        pytest.skip("the time of another server cannot be set")
+    import moto.s3.models
+
+    monkeypatch.setattr(moto.s3.models, "utcnow", lambda: datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None))
+    monkeypatch.setattr(rivals, "PATIENCE", 1.0)
+    one, other = begin("one"), begin("other")
+    for each in (one, other):
+        each.run("data-raw")
+    pods = {each: ready_to_push(each, "prepare", 1) for each in (one, other)}
+    values = {each: value_of(pod) for each, pod in pods.items()}
+    first, second = sorted((one, other), key=lambda each: values[each])
+    second.environ[cluster.REMOTE_ENDPOINT_VARIABLE] = s3.endpoint
+    seen: list[Call] = []
+
+    def overtake(call: Call) -> str:
+        if call.method == "PUT" and "/made/" in call.path and not seen:
+            seen.append(call)
+            if is_published:
+                push_task(pods[second], second.said.append)
+            else:
+                with proxy_to(s3.endpoint) as own:
+                    second.environ[cluster.REMOTE_ENDPOINT_VARIABLE] = own.url
+                    killed_at(own, "PUT /tasks/", pods[second], "push")
+                second.environ[cluster.REMOTE_ENDPOINT_VARIABLE] = s3.endpoint
+        return "pass"
+
+    proxy.script = overtake
+    push_task(pods[first], first.said.append)
+    assert len(seen) == 1
+    assert second.run("prepare", attempt=2) == 0
+    stands = values[second if is_published else first]
+    assert known(first, "prepare") == known(second, "prepare") == values_beside(s3, stands) == [stands]
+
+
+def value_of(pod: Pod) -> str:
+    """The value that the entry of the task `prepare` will have."""
+    work = open_work(pod)
+    outs = {"data/prepared": hash_path(pod.places.code, "data/prepared")}
+    inputs = load_inputs(pod.places, work.outs, work.objects)
+    return run_cache_value(inputs.entry("prepare", work.stages["prepare"], outs))
 
 
 def test_push_of_a_result_that_replaces_others(begin: Begin, proxy: Proxy, s3: S3) -> None:

@@ -69,11 +69,11 @@ class Lookup:
                     return replace(found, others=tuple(each for each in values if each != value))
         return None
 
-    def find_whole(self, key: str) -> Hit | None:
+    def find_whole(self, key: str, without: Collection[str] = ()) -> Hit | None:
         """The entry that stands for a key: the oldest that is believed and has all its data. Raises CanonError."""
-        broken: set[str] = set()
-        while (hit := self.find(key, broken)) is not None and not self.is_whole(hit):
-            broken.add(hit.value)
+        passed = set(without)
+        while (hit := self.find(key, passed)) is not None and not self.is_whole(hit):
+            passed.add(hit.value)
         return hit
 
     def read(self, key: str, value: str) -> Hit | None:

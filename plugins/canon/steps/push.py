@@ -17,6 +17,7 @@ from canon.planning.lookup import MADE, Hit
 from canon.steps.inputs import Inputs, load_inputs
 from canon.steps.places import Places, Pod, say_go
 from canon.steps.pull import STATE
+from canon.steps.rivals import find_winner
 from canon.steps.store import Store, open_store
 from canon.steps.work import Work, bring, open_work
 
@@ -105,7 +106,7 @@ def save_stage(work: Work, inputs: Inputs, key: str, store: Store, say: Callable
     """Send what a stage made; return the entry that stands for it from now on. Raises CanonError.
 
     Of several under one key, which a stage that is not deterministic gives, it is the oldest that is believed; a later one is taken away
-    again, since plain DVC would take any.
+    again, since plain DVC would take any. One that is there already is not written again: it would be the youngest then.
     """
     stage = work.stages[key]
     reasons = reasons_without_entry(stage)
@@ -118,16 +119,22 @@ def save_stage(work: Work, inputs: Inputs, key: str, store: Store, say: Callable
     before = work.lookup.find_whole(ours.key)
     if before is not None and before.value != ours.value:
         return _stands(inputs, key, stage, before, say)
-    made = {"image": work.plan.declared, "base": work.plan.image, "workflow": work.pod.workflow, "task": work.pod.task}
-    work.objects.write(f"{MADE}/{ours.value}", format_canonical(made))
-    work.objects.write(run_cache_path(ours.key, ours.value), format_yaml(entry).encode())
-    winner = work.lookup.find_whole(ours.key) or ours
+    if before is None:
+        _write(work, ours)
+    winner = before or find_winner(work, ours)
     work.settle(winner)
     if winner.value != ours.value:  # both were written at once
         return _stands(inputs, key, stage, winner, say)
     say(f"{key}: saved as {ours.value[:12]}")
     inputs.known.add(stage, ours.entry)
     return ours
+
+
+def _write(work: Work, ours: Hit) -> None:
+    """Say where an entry was made, and then that it is there."""
+    made = {"image": work.plan.declared, "base": work.plan.image, "workflow": work.pod.workflow, "task": work.pod.task}
+    work.objects.write(f"{MADE}/{ours.value}", format_canonical(made))
+    work.objects.write(run_cache_path(ours.key, ours.value), format_yaml(dict(ours.entry)).encode())
 
 
 def _stands(inputs: Inputs, key: str, stage: Stage, hit: Hit, say: Callable[[str], None]) -> Hit:
