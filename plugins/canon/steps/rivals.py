@@ -39,8 +39,8 @@ def _is_published(work: Work, rival: Hit) -> bool:
     """Tell whether the pod that made an entry has told others that it stands; wait for its word where it has given none."""
     made = work.lookup.made(rival.value)
     workflow, task = str(made.get("workflow")), str(made.get("task"))
-    if (workflow, task) == (work.pod.workflow, work.pod.task) or not TASK.fullmatch(task):
-        return False
+    if (workflow, task) == (work.pod.workflow, work.pod.task) or not made.get("workflow") or not TASK.fullmatch(task):
+        return False  # an earlier attempt's, or no pod's: nobody was told of it
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         try:
