@@ -67,6 +67,7 @@ def workflow(count: int, s3: S3, seen: Counted, tmp_path: Path, tmp_path_factory
     root = shutil.copytree(made, tmp_path / "project", symlinks=True)
     add_remote(root, s3)
     found = Workflow(root, tmp_path / "pods", replace(s3, endpoint=seen.url), "one")
+    found.patience = 60 + count / 5
     for task in ("data-raw", "prepare"):
         assert found.run(task) == 0
     return found

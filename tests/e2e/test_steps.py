@@ -31,7 +31,12 @@ ORDER = ["data-raw", "prepare", "fit--40a", "fit--40b", "compare"]
 
 
 class Workflow:
-    """A planned workflow, whose pods run here: each in folders of its own, with the code that the base image would hold."""
+    """A planned workflow, whose pods run here: each in folders of its own, with the code that the base image would hold.
+
+    ``patience``: seconds for `push` to end after `main`.
+    """
+
+    patience = 60.0
 
     def __init__(self, project: Path, folder: Path, s3: S3, uid: str, **plan: Any) -> None:
         self.project, self.folder, self.uid = project, folder, uid
@@ -91,7 +96,7 @@ class Workflow:
         thread = threading.Thread(target=push)
         thread.start()
         code = self.main(pod)
-        thread.join(60)
+        thread.join(self.patience)
         assert not thread.is_alive()
         if errors:
             raise errors[0]
