@@ -125,6 +125,7 @@ def test_params_as_applied_are_in_the_experiment_alone(project: Path, tmp_path: 
     assert git(workflow.code, "rev-parse", "main") == workflow.plan.revision
 
 
+@pytest.mark.soak
 def test_what_another_pipeline_makes_is_in_its_own_lock(
     project: Path, tmp_path: Path, s3: S3, team: Store, run: Run
 ) -> None:

@@ -60,6 +60,7 @@ def test_mlflow_down_fails_the_pod_and_the_next_one_delivers(workflow: Delivered
     assert team.row("p").data.tags["canon.result"] == noted["result"]
 
 
+@pytest.mark.soak
 def test_a_pod_that_is_killed_after_any_step_is_made_up_for(
     workflow: Delivered, team: Store, s3: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:

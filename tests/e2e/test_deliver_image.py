@@ -126,6 +126,7 @@ def brought(workflow: Delivered, attempt: int = 1) -> list[str]:
     return [path.name for path in cache.rglob("*") if path.is_file()]
 
 
+@pytest.mark.soak
 def test_what_was_noted_of_a_result_is_brought_again_where_it_is_lost_elsewhere(
     planned: Planned, s3: S3, team: Store
 ) -> None:

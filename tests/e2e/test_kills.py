@@ -143,7 +143,7 @@ def test_push(begin: Begin, proxy: Proxy, s3: S3) -> None:
     assert values_beside(s3, *known(workflow, "prepare")) == known(workflow, "prepare")
 
 
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.soak), True])
 def test_push_of_a_result_that_loses(begin: Begin, proxy: Proxy, s3: S3, after: bool) -> None:  # noqa: FBT001
     """Another workflow was first by a moment. Before and after the entry is taken away again: the retry uses the winner's, and one entry stays."""
     workflow, rival = begin("one"), begin("rival")
@@ -247,6 +247,7 @@ def test_an_entry_without_its_data_hides_no_other(begin: Begin, s3: S3) -> None:
     assert "prepare: nothing to run" in third.said[-1]
 
 
+@pytest.mark.soak
 def test_s3_that_fails_once_at_each(begin: Begin, proxy: Proxy) -> None:
     """It answers 500, breaks off in the middle of an object, loses the answer to an entry: nobody has to try again, and nothing is different."""
     workflow = begin("one")

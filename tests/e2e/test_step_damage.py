@@ -80,6 +80,7 @@ def test_who_reads_what_is_damaged_says_so_and_gets_nothing_of_it(workflow: Work
         assert reader.run(task) == 0
 
 
+@pytest.mark.soak
 def test_the_next_workflow_makes_anew_what_is_missing_and_is_wrong_in_nothing(workflow: Workflow, s3: S3) -> None:
     """Damage that a look at the remote shows makes the stage run again; what it does not show is an error of who reads it."""
     listed = list_of(workflow, s3)

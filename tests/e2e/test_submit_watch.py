@@ -77,6 +77,7 @@ def test_a_stage_that_fails_gives_its_exit_code_and_its_last_words(pushed: Path,
     assert "has ended: error: plan: \ufffd]0;x\ufffdbroken" in canon(pushed, "submit", "toy", "-w", code=1).stderr
 
 
+@pytest.mark.soak
 def test_a_connection_that_breaks_is_tried_again_and_a_workflow_that_is_gone_is_said(
     pushed: Path, argo: ArgoServer
 ) -> None:
