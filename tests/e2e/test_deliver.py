@@ -155,6 +155,7 @@ def test_what_another_pipeline_makes_is_in_its_own_lock(
     assert (clone / "side/dvc.lock").read_text() == (project / "side/dvc.lock").read_text()
 
 
+@pytest.mark.soak
 def test_without_track_the_result_is_delivered_all_the_same(
     project: Path, tmp_path: Path, s3: S3, team: Store, run: Run
 ) -> None:

@@ -101,6 +101,7 @@ def test_without_mlflow_there_is_no_row_and_that_is_said(workflow: Delivered, te
     assert team.rows("p") == []
 
 
+@pytest.mark.soak
 def test_another_experiment_of_the_name_stays_and_this_one_gets_a_number(workflow: Delivered, project: Path) -> None:
     noted = workflow.deliver()
     name, revision = noted["experiment"], workflow.plan.revision

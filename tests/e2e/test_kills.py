@@ -169,7 +169,7 @@ def test_push_of_a_result_that_loses(begin: Begin, proxy: Proxy, s3: S3, after: 
     assert known(workflow, "prepare") == values_beside(s3, value) == [value]
 
 
-@pytest.mark.parametrize("is_published", [True, False])
+@pytest.mark.parametrize("is_published", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_two_entries_of_one_second(
     begin: Begin, proxy: Proxy, s3: S3, monkeypatch: pytest.MonkeyPatch, is_published: bool  # noqa: FBT001
 ) -> None:  # fmt: skip
@@ -217,6 +217,7 @@ def value_of(pod: Pod) -> str:
     return run_cache_value(inputs.entry("prepare", work.stages["prepare"], outs))
 
 
+@pytest.mark.soak
 def test_push_of_a_result_that_replaces_others(begin: Begin, proxy: Proxy, s3: S3) -> None:
     """`fresh`: what was there before goes, also when the pod is killed in between."""
     first = begin("one")

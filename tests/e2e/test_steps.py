@@ -238,6 +238,7 @@ def _records(workflow: Workflow, task: str) -> list[dict[str, str]]:
     return [each.model_dump() for each in record.stages.values()]
 
 
+@pytest.mark.soak
 def test_fresh_makes_all_anew_and_its_results_replace_the_others(project: Path, tmp_path: Path, s3: S3) -> None:
     (project / "prepare.py").write_text(
         (project / "prepare.py").read_text() + '(out / "noise.txt").write_text(__import__("uuid").uuid4().hex)\n'

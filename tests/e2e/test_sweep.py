@@ -131,6 +131,7 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(root: Path, run: Run, tm
         assert refused.stdout == ""
 
 
+@pytest.mark.soak
 def test_a_point_that_fails_is_said_and_the_others_go_on(root: Path, run: Run, tmp_path: Path) -> None:
     log, command = tmp_path / "log", ("canon", "sweep", "p", "-S", "fit.rate=0.5,0.25")
     done = run(root, *command, "--json", env=counted(log, BREAK="0.5"), code=1)
@@ -146,10 +147,8 @@ def test_a_point_that_fails_is_said_and_the_others_go_on(root: Path, run: Run, t
     assert executions(log) == ["fit 1 0.25", "fit 1 0.5", "fit 1 0.5", "fit 1 0.5", "prepare 1 0.5"]
 
 
-SIGNALS = [signal.SIGINT, *(pytest.param(each, marks=pytest.mark.soak) for each in (signal.SIGTERM, signal.SIGKILL))]
-
-
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.soak
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_what_is_interrupted_goes_on_where_it_stopped(
     root: Path, run: Run, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Run, git
 from tests.tracking import Store, local_store
 
 SECRET = "bait-2retnuh"
 
 
+@pytest.mark.soak
 def test_experiments_of_temporary_copies_and_of_the_queue_arrive_in_the_projects_own_store(
     small: Path, team: Store, run: Run
 ) -> None:
