@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.conftest import git
+from tests.e2e.planned import write_project
 
 FILES: Mapping[str, str] = {
     "pyproject.toml": """\
@@ -61,14 +60,7 @@ stages:
 
 def write_swept(root: Path, files: Mapping[str, str] = FILES) -> None:
     """Write, pin, render and commit it; nothing has run."""
-    for path, text in files.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text)
-    git(root, "init", "-q", "-b", "main")
-    for command in ("dvc init -q", "canon data pin", "canon data pin --profile cluster", "canon render"):
-        subprocess.run(command.split(), cwd=root, check=True, capture_output=True)
-    git(root, "add", "--all")
-    git(root, "commit", "-qm", "declared")
+    write_project(root, files)
 
 
 def executions(log: Path) -> list[str]:
