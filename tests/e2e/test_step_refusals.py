@@ -30,6 +30,7 @@ def workflow(s3: S3, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -
         ('(out / "mine").symlink_to("../../../../private")', "is a link that leads out of it"),
         ('(out / "mine").hardlink_to("../private/state.json")', r"another name \(a hard link\) of a file that lies elsewhere"),
         ('__import__("os").mkfifo(out / "mine")', "is neither a file nor a folder"),
+        ('__import__("shutil").rmtree("data"); pathlib.Path("data").symlink_to("../private")', "a link that leads out of the workspace"),
     ],
 )  # fmt: skip
 def test_an_out_that_leads_to_the_files_of_push(workflow: Workflow, s3: S3, code: str, says: str) -> None:
@@ -40,7 +41,7 @@ def test_an_out_that_leads_to_the_files_of_push(workflow: Workflow, s3: S3, code
     file.write_text("\n".join([*lines, code]))
     workflow.run("data-raw")
     before = _objects(s3)
-    with pytest.raises(CanonError, match=f"out data/prepared.*{says}"):
+    with pytest.raises(CanonError, match=f"data/prepared.*{says}"):
         workflow.run("prepare")
     assert _objects(s3) - before == {"dvc/canon/workflows/one/tasks/prepare.json"}
 

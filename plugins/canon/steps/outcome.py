@@ -96,7 +96,7 @@ def build_outcome(
     else:
         store.fetch(wanted[path] for path in of_commit)
     for path in of_commit:
-        store.put(wanted[path], root / path)
+        store.put(wanted[path], root, path)
         written += _files(root, path)
     result = noted or collect_result(project, pipeline, cache)
     kept = [path for key in graph.order() for path in _kept(graph.stages[key])]

@@ -112,7 +112,7 @@ def save_stage(work: Work, inputs: Inputs, key: str, store: Store, say: Callable
     reasons = reasons_without_entry(stage)
     if reasons:
         raise CanonError(f"stage `{key}` cannot be saved: {reasons[0]}")
-    outs = {path: store.save(work.places.code / path, path) for path in stage.out_paths}
+    outs = {path: store.save(work.places.code, path) for path in stage.out_paths}
     store.send({each.md5 for each in outs.values()})
     entry = without_sizes(inputs.entry(key, stage, outs))
     ours = Hit(run_cache_key(entry), run_cache_value(entry), entry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
-import stat
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from canon.dvc.hashes import Hash
 from canon.model.errors import CanonError, listed
 from canon.remotes.opening import Remote
+from canon.steps.own import opened_parent, take_out
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -90,26 +91,27 @@ class Store:
                 lacking |= {md5 for md5 in members if not cache.exists(md5)}
         return lacking
 
-    def put(self, md5: str, place: Path) -> None:
-        """Put an object of the cache into the workspace, in place of what lies there. Raises CanonError."""
+    def put(self, md5: str, code: Path, path: str) -> None:
+        """Put an object of the cache at a path of the workspace, in place of what lies there. Raises CanonError."""
         from dvc_data.hashfile import load
         from dvc_data.hashfile.checkout import checkout
 
         cache = self._repo.cache.local
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with self._explained(f"put {place} into the workspace"):
-            checkout(str(place), self._local(), load(cache, self._info(md5)), cache, force=True, quiet=True)
+        with self._explained(f"put {path} into the workspace"), opened_parent(code, path, make=True) as folder:
+            place = f"/proc/self/fd/{folder}/{posixpath.basename(path)}"
+            checkout(place, self._local(), load(cache, self._info(md5)), cache, force=True, quiet=True)
 
-    def save(self, place: Path, name: str) -> Hash:
-        """Put an out into the cache. Raises CanonError for one that is not there, or that holds what is not its own."""
-        check_own(place, name)
+    def save(self, code: Path, path: str) -> Hash:
+        """Put an out of the workspace into the cache. Raises CanonError for one that is not there, or that holds what is not its own."""
         from dvc_data.hashfile.build import build
         from dvc_data.hashfile.transfer import transfer
 
         cache = self._repo.cache.local
-        with self._explained(f"save {name}"):
-            staging, meta, obj = build(cache, str(place), self._local(), "md5")
-            transfer(staging, cache, {obj.hash_info}, shallow=False, hardlink=False)
+        with self._explained(f"save {path}"), tempfile.TemporaryDirectory(dir=self._repo.root_dir) as folder:
+            own = Path(folder, "out")
+            take_out(code, path, own)
+            staging, meta, obj = build(cache, str(own), self._local(), "md5")
+            transfer(staging, cache, {obj.hash_info}, shallow=False, hardlink=True)
         md5 = str(obj.hash_info.value)
         return Hash(md5, meta.size, meta.nfiles, isexec=bool(meta.isexec))
 
@@ -177,40 +179,3 @@ class Store:
         ) as error:
             words = " ".join(str(error).split())[:300]
             raise CanonError(f"cannot {what} ({self._url}): {words or type(error).__name__}") from None
-
-
-def check_own(place: Path, name: str) -> None:
-    """Raise CanonError unless a path holds files of its own alone.
-
-    A link that leaves it, or another name of a file that lies elsewhere, would bring in what whoever reads it may read.
-    """
-    top = os.path.realpath(place.parent) + "/" + place.name
-    names: dict[tuple[int, int], tuple[int, int]] = {}
-    try:
-        for path in _paths(place):
-            status = path.lstat()
-            if stat.S_ISLNK(status.st_mode):
-                target = os.path.realpath(path)
-                if path == place or not (target == top or target.startswith(f"{top}/")):
-                    raise CanonError(f"out {name}: {path} is a link that leads out of it; write the file itself")
-            elif stat.S_ISREG(status.st_mode):
-                key = (status.st_dev, status.st_ino)
-                names[key] = (names.get(key, (0, 0))[0] + 1, status.st_nlink)
-            elif not stat.S_ISDIR(status.st_mode):
-                raise CanonError(
-                    f"out {name}: {path} is neither a file nor a folder; remove it at the end of the stage"
-                )
-    except FileNotFoundError as error:
-        raise CanonError(
-            f"out {name} is not there ({posixpath.basename(str(error.filename))}): its stage did not write it"
-        ) from None
-    if any(found != links for found, links in names.values()):
-        raise CanonError(f"out {name} holds another name (a hard link) of a file that lies elsewhere; copy it")
-
-
-def _paths(place: Path) -> Iterator[Path]:
-    yield place
-    if place.is_dir() and not place.is_symlink():
-        for folder, folders, files in os.walk(place):
-            for each in (*folders, *files):
-                yield Path(folder, each)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import contextlib
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from canon.remotes.objects import Objects
 from canon.remotes.opening import Remote, remote_of_environment
 from canon.steps.documents import PlannedTask, Recorded, TaskRecord, WorkflowPlan, load_plan, load_record, write_record
 from canon.steps.inputs import Inputs
+from canon.steps.own import opened_parent, remove
 from canon.steps.places import Places, Pod
 from canon.steps.store import Store
 
@@ -118,12 +119,8 @@ def bring(work: Work, inputs: Inputs, key: str, store: Store) -> None:
     wanted = inputs.known.placements(stage)
     store.fetch(md5 for _, md5 in wanted)
     for path, md5 in wanted:
-        store.put(md5, code / path)
+        store.put(md5, code, path)
     for out, path in zip(stage.outs, stage.out_paths, strict=True):
-        place = code / path
-        if out.persist or not os.path.lexists(place):
-            continue
-        if place.is_dir() and not place.is_symlink():
-            shutil.rmtree(place)
-        else:
-            place.unlink()
+        with contextlib.suppress(FileNotFoundError), opened_parent(code, path) as folder:
+            if not out.persist:
+                remove(folder, posixpath.basename(path))
