@@ -192,6 +192,20 @@ def test_a_revision_is_a_commit_of_a_declared_branch(project: Planned) -> None:
             project.plan(f"r{len(revision)}", CANON_REVISION=revision)
 
 
+@pytest.mark.parametrize("path", ["pipelines/p.yaml", "params/p.yaml", "argo/notes.yaml"])
+def test_a_commit_with_a_link_out_of_the_repository_is_refused(project: Planned, tmp_path: Path, path: str) -> None:
+    """`plan` would read there what lies beside it: credentials of the registry, say, which then were params in the remote and in MLflow."""
+    (tmp_path / "config.json").write_text('{"auths": {"token": "s3cret"}}')
+    place = project.root / path
+    place.parent.mkdir(exist_ok=True)
+    place.unlink(missing_ok=True)
+    place.symlink_to(tmp_path / "config.json")
+    git(project.root, "add", "--all")
+    with pytest.raises(CanonError, match=f"^{path} of .* is a link that leads out of the repository") as found:
+        project.plan("one", CANON_REVISION=project.push("exp/link"))
+    assert "s3cret" not in str(found.value)
+
+
 def test_a_commit_of_other_stages_is_refused(project: Planned) -> None:
     file = project.root / "pipelines/p.yaml"
     project.push("exp/other", **{"pipelines__p.yaml": file.read_text().replace("compare:", "judge:")})

@@ -12,6 +12,7 @@ from canon.model.names import check_names
 from canon.model.paths import is_url, path_finding
 from canon.model.project import Project
 from canon.model.stage import Stage
+from canon.output.files import stays_below
 
 
 def _problem(
@@ -48,7 +49,7 @@ def path_problems(root: Path, stages: Iterable[Stage], files: Mapping[str, str])
                 # An out that is a link itself is replaced by the stage; what lies above it is not.
                 followed = path if kind != "outs" or not (root / path).is_symlink() else posixpath.dirname(path)
                 if followed not in known:
-                    known[followed] = _stays_below(top, root / followed)
+                    known[followed] = stays_below(top, root / followed)
                 if not known[followed]:
                     yield _problem(
                         stage,
@@ -57,13 +58,6 @@ def path_problems(root: Path, stages: Iterable[Stage], files: Mapping[str, str])
                         f"`{path}` leaves the repository through a link, or links go in a circle",
                         "replace the link by what it points to",
                     )
-
-
-def _stays_below(top: Path, path: Path) -> bool:
-    try:
-        return path.resolve().is_relative_to(top)
-    except (OSError, RuntimeError):  # links in a circle
-        return False
 
 
 def code_problems(

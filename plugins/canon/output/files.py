@@ -149,3 +149,11 @@ def format_diff(root: Path, files: Iterable[RenderedFile]) -> str:
             )
             parts += (line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
     return "".join(parts)
+
+
+def stays_below(top: Path, path: Path) -> bool:
+    """Tell whether a path is, links followed, in a folder. ``top``: that folder, with no link on the way. One of links in a circle is not."""
+    try:
+        return path.resolve().is_relative_to(top)
+    except (OSError, RuntimeError):
+        return False

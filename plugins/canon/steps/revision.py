@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from canon.git import clean_url, run_git, try_git
+from canon.git import clean_url, run_git, tree_entries, try_git
 from canon.model import cluster
 from canon.model.branches import matches_branch
 from canon.model.errors import CanonError
-from canon.output.files import write_bytes
+from canon.output.files import stays_below, write_bytes
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 FETCHED = "refs/remotes/origin/"
@@ -70,7 +70,7 @@ def fetch_revision(repository: Repository, revision: str, folder: Path) -> str:
     """Fetch the declared branches and check a revision out, the head of the first one where none is given; return its hash.
 
     Raises CanonError for what is no whole hash, and for a commit that is on none of the branches: whoever starts a workflow does not choose
-    the code that runs with its accounts.
+    the code that runs with its accounts. Also for a link that leads out of the checkout: declarations and params are read here, beside Secrets.
     """
     if revision and not COMMIT.fullmatch(revision):
         raise CanonError(
@@ -92,7 +92,17 @@ def fetch_revision(repository: Repository, revision: str, folder: Path) -> str:
             " there, or declare the branch under `triggers`"
         )
     run_git(folder, "-c", "core.hooksPath=/dev/null", "checkout", "--quiet", "--detach", commit)
+    _check_links(folder, commit)
     return commit
+
+
+def _check_links(folder: Path, commit: str) -> None:
+    top = folder.resolve()
+    for entry in tree_entries(run_git(folder, "ls-files", "-s", "-z")):
+        if entry.mode == "120000" and not stays_below(top, top / entry.path):
+            raise CanonError(
+                f"{entry.path} of {commit[:12]} is a link that leads out of the repository, or in a circle; put the file itself there"
+            )
 
 
 def _head(repository: Repository, folder: Path) -> str:
