@@ -64,6 +64,7 @@ class Delivered(Workflow):
         top = self.folder / self.uid / f"deliver-{attempt}"
         places = Places(top / "src", top / "run", top / "private")
         places.private.mkdir(parents=True, exist_ok=True)
+        self.outputs = places.private / "outputs"
         deliver_workflow(Pod(self.uid, cluster.DELIVER, self.environ, places), self.said.append)
         content = self.remote.objects().read(delivered_path(self.plan, self.values()))
         assert content is not None

@@ -119,6 +119,7 @@ def test_all_runs_at_first_and_nothing_once_it_is_known(project: Planned) -> Non
     assert json.loads(outputs["run"]) == dict.fromkeys(plan.tasks, True)
     assert outputs["deliver"] == "true"
     assert outputs["image"] == plan.image
+    assert outputs["commit"] == plan.revision  # no forge: the repository is a folder
     assert plan.image.startswith(f"{project.registry.host}/ml/p@sha256:")
     assert plan.image.rpartition("@")[2] in project.registry.repositories["ml/p"].tags.values()
     assert plan.tags["mlflow.source.git.commit"] == head

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from canon.argo.annotations import DESCRIPTION, TITLE
 from canon.model.cluster import DAG_VARIABLE, PLAN
 from canon.output.yaml import load_yaml
 from canon.steps.settings import settings_from_text
@@ -108,7 +109,9 @@ def test_another_dag_brings_its_own_workflow(pushed: Path, argo: ArgoServer) -> 
     ]
     assert variables[0].pop(DAG_VARIABLE) != variables[1].pop(DAG_VARIABLE)
     assert variables[0] == variables[1]
-    assert manifest["metadata"]["annotations"] == declared["metadata"]["annotations"]
+    said_of, declared_of = manifest["metadata"]["annotations"], declared["metadata"]["annotations"]
+    assert said_of[TITLE] == declared_of[TITLE]
+    assert f"[commit](https://git.example.com/ml/toy/commit/{head})" in said_of[DESCRIPTION]
     assert manifest["metadata"]["labels"] == declared["metadata"]["labels"]
 
 

@@ -46,18 +46,21 @@ FAILED = {"phase": "Failed", "message": "main: Error (exit code 3)", "outputs": 
 
 
 def test_in_a_pipe_each_event_is_a_line(pushed: Path, argo: ArgoServer) -> None:
+    values = {"experiment": "toy-cluster-12345678", "image": "", "row": "http://mlflow/#/\x1b[1mruns/1", "other": "x"}
+    told = {"parameters": [{"name": name, "value": value} for name, value in values.items()]}
     argo.statuses = [
         status("", "Waiting for ml/Mutex/canon-toy-cluster lock. Lock status: 0/1"),
         status("Running", plan={"phase": "Running"}),
         status("Running", plan=DONE, prepare={"type": "Skipped", "phase": "Skipped", "message": "when 'false == true'"}, train=RUNNING),
         status("Running", plan=DONE, prepare={"type": "Skipped", "phase": "Skipped"}, train=RUNNING),
-        status("Succeeded", plan=DONE, prepare={"type": "Skipped", "phase": "Skipped"}, train=DONE, deliver=DONE),
+        status("Succeeded", plan=DONE, prepare={"type": "Skipped", "phase": "Skipped"}, train=DONE, deliver={**DONE, "outputs": told}),
     ]  # fmt: skip
     done = canon(pushed, "submit", "toy", "--watch")
     assert done.stdout == f"{NAME}\n"
     assert done.stderr.splitlines()[1:] == [
         "workflow: waiting: Waiting for ml/Mutex/canon-toy-cluster lock. Lock status: 0/1", "workflow: running", "plan: running", "plan: succeeded",
         "prepare: known already", "train: running", "workflow: succeeded", "train: succeeded", "deliver: succeeded",
+        "experiment: toy-cluster-12345678", "row: http://mlflow/#/\ufffd[1mruns/1",
     ]  # fmt: skip
 
 

@@ -91,6 +91,7 @@ def test_stages_run_once_and_give_what_dvc_gives(cluster: Cluster, tmp_path: Pat
     git(cluster.root, "push", "-q", "origin", "HEAD:main")
     words = cluster.run()
     assert (words.pods, words.node("deliver").phase) == (2, "Succeeded")
+    assert words.node("deliver").outputs["result"] == report.node("deliver").outputs["result"]
     assert entries(s3) == made
     changed = cluster.run(set=format_settings({"params/p.yaml": {"fit.rate": 0.25}}))
     assert phases(changed) == {**dict.fromkeys(TASKS, "Succeeded"), "data-raw": "Skipped", "prepare": "Skipped"}

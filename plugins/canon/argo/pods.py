@@ -84,7 +84,8 @@ def build_plan(site: Site, *, is_scheduled: bool) -> Any:  # noqa: ANN401  Hera'
         outputs=[
             hera.Parameter(name=name, value_from=m.ValueFrom(path=f"{cluster.OUTPUTS}/{name}"))
             for name in (cluster.RUNS, cluster.IMAGE, cluster.DELIVERS)
-        ],
+        ]
+        + [_told(cluster.COMMIT)],
         env_from=secrets,
         resources=small("100m", "256Mi", "1Gi"),
         **_tools_pod(site, env, "plan"),
@@ -110,10 +111,19 @@ def build_deliver(site: Site) -> Any:  # noqa: ANN401
         name=cluster.DELIVER,
         service_account_name=site.account("deliver"),
         retry_strategy=_retries(Retries(), policy="Always"),
+        outputs=[_told(name) for name in (cluster.RESULT, cluster.EXPERIMENT, cluster.IMAGE, cluster.ROW)],
         env_from=credentials(site, ("remote", "git-write", *(("mlflow",) if site.mlflow else ()))),
         resources=small("100m", "512Mi", "2Gi"),
         **_tools_pod(site, env, "deliver"),
     )
+
+
+def _told(name: str) -> Any:  # noqa: ANN401
+    """An output parameter that is read by people alone: empty where its file is missing."""
+    from hera import workflows as hera
+    from hera.workflows import models as m
+
+    return hera.Parameter(name=name, value_from=m.ValueFrom(path=f"{cluster.OUTPUTS}/{name}", default=""))
 
 
 def _tools_pod(site: Site, env: dict[str, str], step: str) -> dict[str, Any]:

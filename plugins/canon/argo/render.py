@@ -34,10 +34,10 @@ def build_manifests(frame: Frame) -> Manifests:
     site, triggers = frame.site, frame.triggers
     found = {f"{site.profile}.yaml": build_workflow_template(frame)}
     if triggers.schedule and frame.is_scheduled:
-        found[f"{site.profile}.schedule.yaml"] = build_schedule(site, triggers.schedule)
+        found[f"{site.profile}.schedule.yaml"] = build_schedule(site, triggers.schedule, frame.description)
     patterns = _pushes(triggers, site)
     if patterns:
-        found[f"{site.profile}.push.yaml"] = build_push(site, patterns)
+        found[f"{site.profile}.push.yaml"] = build_push(site, patterns, frame.description)
     return found
 
 

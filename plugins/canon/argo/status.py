@@ -7,12 +7,12 @@ A node's name is its way through the DAGs, `workflow.stages.train`; a task with 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from canon.model.cluster import MAIN
+from canon.model.cluster import MAIN, TOLD
 from canon.model.errors import printable
 
 SHOWN = frozenset({"Pod", "Retry", "Skipped"})
@@ -40,7 +40,10 @@ _PLAIN = frozenset({"0/1", "1/1"})
 
 @dataclass(frozen=True, slots=True)
 class TaskState:
-    """A task. ``pod``: that of its newest attempt; ``attempt`` counts from 0; ``code``: the exit code of its own command, if that failed."""
+    """A task. ``pod``: that of its newest attempt; ``attempt`` counts from 0; ``code``: the exit code of its own command, if that failed.
+
+    ``told``: output parameters for people, those that say something.
+    """
 
     name: str
     phase: str
@@ -51,6 +54,7 @@ class TaskState:
     pod: str | None = None
     attempt: int = 0
     code: int | None = None
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,7 @@ def _task(workflow: str, name: str, nodes: Sequence[tuple[int | None, Mapping[st
         pod=pod_name(workflow, newest) if newest.get("type") == "Pod" else None,
         attempt=attempts[-1][0] if attempts else 0,
         code=_code(newest, message),
+        told=dict(_told(whole)),
     )
 
 
@@ -141,6 +146,13 @@ def _code(node: Mapping[str, Any], message: str) -> int | None:
     """The exit code of a stage's own command; those of the containers beside it are nobody's but ours."""
     code = str((node.get("outputs") or {}).get("exitCode", ""))
     return int(code) if message.startswith(f"{MAIN}: Error") and re.fullmatch("[0-9]{1,3}", code) else None
+
+
+def _told(node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for parameter in (node.get("outputs") or {}).get("parameters") or ():
+        name, text = str(parameter.get("name")), _text(parameter, "value")
+        if name in TOLD and text:
+            yield name, text
 
 
 def _text(holder: Mapping[str, Any], key: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from canon.argo.annotations import description_annotation
 from canon.argo.site import Site
 from canon.model import cluster
 from canon.model.errors import CanonError
@@ -24,16 +25,21 @@ def check_parameters(parameters: Mapping[str, str]) -> None:
         )
 
 
-def build_reference(site: Site, parameters: Mapping[str, str]) -> dict[str, Any]:
-    """A Workflow of the site's template: arguments and nothing else, which a cluster with `templateReferencing: Strict` takes, too."""
+def build_reference(site: Site, parameters: Mapping[str, str], description: str = "") -> dict[str, Any]:
+    """A Workflow of the site's template: arguments and nothing else, which a cluster with `templateReferencing: Strict` takes, too.
+
+    ``description``: the declared one, to which links are added.
+    """
     return {
-        **_head(site),
+        **_head(site, description_annotation(site, description, parameters.get(cluster.REVISION))),
         "spec": {"workflowTemplateRef": {"name": site.name}, "arguments": _arguments(parameters)},
     }
 
 
-def build_own(site: Site, template: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
-    """A Workflow with the spec of a WorkflowTemplate's manifest, for which nothing has to be in the cluster."""
+def build_own(
+    site: Site, template: Mapping[str, Any], parameters: Mapping[str, str], description: str = ""
+) -> dict[str, Any]:
+    """A Workflow with the spec of a WorkflowTemplate's manifest, for which nothing has to be in the cluster; ``description``: as declared."""
     spec = dict(template["spec"])
     declared = {each["name"]: each for each in spec["arguments"]["parameters"]}
     given = [{**each, "value": parameters.get(name, each.get("value", ""))} for name, each in declared.items()]
@@ -41,11 +47,8 @@ def build_own(site: Site, template: Mapping[str, Any], parameters: Mapping[str, 
     if unknown:
         raise CanonError(f"the template of {site.name} has no parameter `{min(unknown)}`")
     spec["arguments"] = {"parameters": given}
-    annotations = template["metadata"].get("annotations") or {}
-    head = _head(site)
-    if annotations:
-        head["metadata"]["annotations"] = dict(annotations)
-    return {**head, "spec": spec}
+    described = description_annotation(site, description, parameters.get(cluster.REVISION))
+    return {**_head(site, {**(template["metadata"].get("annotations") or {}), **described}), "spec": spec}
 
 
 def dag_of_template(template: Mapping[str, Any]) -> str | None:
@@ -58,13 +61,12 @@ def dag_of_template(template: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _head(site: Site) -> dict[str, Any]:
+def _head(site: Site, annotations: Mapping[str, str]) -> dict[str, Any]:
     labels = {cluster.PIPELINE_LABEL: site.pipeline, cluster.PROFILE_LABEL: site.profile}
-    return {
-        "apiVersion": "argoproj.io/v1alpha1",
-        "kind": "Workflow",
-        "metadata": {"generateName": f"{site.name}-", "namespace": site.namespace, "labels": labels},
-    }
+    metadata: dict[str, Any] = {"generateName": f"{site.name}-", "namespace": site.namespace, "labels": labels}
+    if annotations:
+        metadata["annotations"] = dict(annotations)
+    return {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": metadata}
 
 
 def _arguments(parameters: Mapping[str, str]) -> dict[str, Any]:

@@ -6,12 +6,13 @@ import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from canon.argo.annotations import TITLE
 from canon.argo.checks import check_workflow
 from canon.argo.dag import MAIN, STAGES, cut_blocks, fill_in_hash
 from canon.argo.pods import as_it_is
 from canon.argo.render import FOLDER, Manifests, build_manifests
 from canon.argo.site import Site
-from canon.argo.workflow import TITLE, Frame, build_frame
+from canon.argo.workflow import Frame, build_frame
 from canon.model import cluster
 from canon.model.delivery import Triggers
 from canon.model.errors import ProblemsError
@@ -65,7 +66,9 @@ def _planning(plan: Mapping[str, Any]) -> dict[str, Any]:
     """The template `plan`, with points in place of params."""
     found = _with_variables(plan, {cluster.POINTS_VARIABLE: as_it_is(f"workflow.parameters.{cluster.POINTS}")})
     found["container"]["args"] = ["step", "sweep"]
-    found["outputs"] = {"parameters": _named(plan["outputs"]["parameters"], {cluster.RUNS, cluster.IMAGE})}
+    found["outputs"] = {
+        "parameters": _named(plan["outputs"]["parameters"], {cluster.RUNS, cluster.IMAGE, cluster.COMMIT})
+    }
     return found
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from canon.argo.annotations import description_annotation, description_expression
 from canon.argo.dag import SCHEDULED
 from canon.argo.site import Site
 from canon.model import cluster
@@ -31,6 +32,8 @@ ADDRESSES = (
     "payload.project?.git_ssh_url",
 )
 """Where the payload of a forge has the address of the repository that was pushed to: a fork has another one."""
+PUSHED = "payload.after"
+"""The commit that a branch has now; the selector looks that it is one."""
 AFTER_THE_TEMPLATE = {"argocd.argoproj.io/sync-wave": "1"}
 """The controller looks at a schedule when it comes, and where it finds no template for it, not again within 20 minutes."""
 _HOST = r"(?:[^@/]+@)?(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)"
@@ -39,7 +42,7 @@ _BY_SCHEME = re.compile(rf"(?:https?|ssh)://{_HOST}(?::[0-9]+)?/{_PATH}")
 _AS_SCP = re.compile(f"{_HOST}:{_PATH}")
 
 
-def build_schedule(site: Site, schedule: Schedule) -> dict[str, Any]:
+def build_schedule(site: Site, schedule: Schedule, description: str = "") -> dict[str, Any]:
     """The manifest of a CronWorkflow. Two runs at once would only wait for each other's mutex.
 
     It enters by a template of its own, which pins the datasets anew: with an argument everybody who may start a workflow could.
@@ -59,13 +62,16 @@ def build_schedule(site: Site, schedule: Schedule) -> dict[str, Any]:
         workflow_template_ref=m.WorkflowTemplateRef(name=site.name),
         arguments=[hera.Parameter(name=cluster.REVISION, value="")],
     ).to_dict()
+    if described := description_annotation(site, description):  # Hera would give it to the CronWorkflow
+        manifest["spec"]["workflowMetadata"] = {"annotations": described}
     return manifest
 
 
-def build_push(site: Site, patterns: Sequence[str]) -> dict[str, Any]:
+def build_push(site: Site, patterns: Sequence[str], description: str = "") -> dict[str, Any]:
     """The manifest of a WorkflowEventBinding for pushes to branches of these patterns. Raises CanonError for a URL of no known form."""
     from hera.workflows import models as m
 
+    described = description_expression(site, description, PUSHED)
     binding = m.WorkflowEventBinding(
         api_version="argoproj.io/v1alpha1",
         kind="WorkflowEventBinding",
@@ -77,9 +83,10 @@ def build_push(site: Site, patterns: Sequence[str]) -> dict[str, Any]:
         spec=m.WorkflowEventBindingSpec(
             event=m.Event(selector=format_selector(site.pipeline, site.git_url, patterns)),
             submit=m.Submit(
+                metadata=m.ObjectMeta(annotations=described) if described else None,
                 workflow_template_ref=m.WorkflowTemplateRef(name=site.name),
                 arguments=m.Arguments(
-                    parameters=[m.Parameter(name=cluster.REVISION, value_from=m.ValueFrom(event="payload.after"))]
+                    parameters=[m.Parameter(name=cluster.REVISION, value_from=m.ValueFrom(event=PUSHED))]
                 ),
             ),
         ),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from canon.argo.annotations import description_annotation, title_annotation
 from canon.argo.containers import RESTRICTED, SCRATCH, UID, WORK, empty_dir
 from canon.argo.dag import MAIN
 from canon.argo.manifests import readable
@@ -18,10 +19,6 @@ from canon.model.delivery import Triggers, Workflow
 from canon.model.pod import Pod
 from canon.model.tasks import Task
 from canon.output.yaml import format_yaml
-
-TITLE = "workflows.argoproj.io/title"
-DESCRIPTION = "workflows.argoproj.io/description"
-"""Annotations that Argo's user interface shows, with Markdown in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +85,13 @@ def build_workflow_template(frame: Frame) -> dict[str, Any]:
 
     site, workflow = frame.site, frame.workflow
     pull_secrets = dict.fromkeys(name for shape in frame.shapes for name in shape.pod.image_pull_secrets or ())
-    annotations = _build_annotations(frame)
+    title = title_annotation(site)
     labels = {cluster.PIPELINE_LABEL: site.pipeline, cluster.PROFILE_LABEL: site.profile}
     template = hera.WorkflowTemplate(
         name=site.name,
         namespace=site.namespace,
         labels=labels,
-        annotations=annotations,
+        annotations={**title, **description_annotation(site, frame.description)},
         entrypoint=MAIN,
         arguments=[
             hera.Parameter(name=cluster.REVISION, value="", description="a commit; empty: the head of the branch"),
@@ -105,7 +102,7 @@ def build_workflow_template(frame: Frame) -> dict[str, Any]:
         automount_service_account_token=False,
         executor=m.ExecutorConfig(service_account_name=site.account("executor")),
         image_pull_secrets=[m.LocalObjectReference(name=name) for name in pull_secrets] or None,
-        workflow_metadata=m.WorkflowMetadata(labels=labels, annotations=annotations),
+        workflow_metadata=m.WorkflowMetadata(labels=labels, annotations=title),
         pod_metadata=m.Metadata(labels=labels),
         security_context=m.PodSecurityContext(
             run_as_non_root=True, run_as_user=UID, run_as_group=UID, fs_group=UID, seccomp_profile=m.SeccompProfile(type="RuntimeDefault")
@@ -145,14 +142,3 @@ def _pod_spec_patch(site: Site) -> str | None:
 
 def _patched(container: str) -> dict[str, Any]:
     return {"name": container, "securityContext": RESTRICTED}
-
-
-def _build_annotations(frame: Frame) -> dict[str, str]:
-    site, links = frame.site, []
-    if site.git_url.startswith(("http://", "https://")):
-        links.append(f"[code]({site.git_url.removesuffix('.git')})")
-    if site.mlflow and site.mlflow.startswith(("http://", "https://")):
-        links.append(f"[MLflow]({site.mlflow})")
-    text = " ".join(frame.description.split())
-    words = [each for each in (text, " · ".join(links)) if each]
-    return {TITLE: f"{site.pipeline} ({site.profile})", **({DESCRIPTION: "\n".join(words)} if words else {})}

@@ -126,6 +126,7 @@ def task_rows(tasks: Sequence[Task]) -> list[tuple[str, str]]:
 def watch_to_its_end(argo: ArgoServer, created: Created, rows: Sequence[tuple[str, str]]) -> int:
     """Show a workflow until it has ended; return the exit code for that. Ctrl-C ends the watching, not the workflow."""
     from canon.cli.live import Lines, Table, shows_tables
+    from canon.model.cluster import DELIVER
     from canon.workflows.watch import check_reference, watch_command, watched
 
     def tail(pod: str, lines: int) -> Sequence[str]:
@@ -144,6 +145,9 @@ def watch_to_its_end(argo: ArgoServer, created: Created, rows: Sequence[tuple[st
         return 130
     assert found is not None  # noqa: S101  it has ended
     check_reference(found, created)
+    delivered = found.tasks.get(DELIVER)
+    for name, text in delivered.told.items() if delivered else ():
+        say(f"{name}: {text}")
     if found.exit_code:
         say(
             f"canon: {created.name} has ended: {found.phase.lower()}{f': {found.message}' if found.message else ''}; {created.link}"

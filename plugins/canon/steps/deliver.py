@@ -20,7 +20,7 @@ from canon.results.rows import record_of
 from canon.steps.documents import WorkflowPlan, load_plan
 from canon.steps.noted import Noted, load_noted, noted_path, write_noted
 from canon.steps.outcome import Outcome, build_outcome, load_hits
-from canon.steps.places import Pod
+from canon.steps.places import Pod, write_outputs
 from canon.steps.planner import delivered_path
 from canon.steps.publish import publish_experiment
 from canon.steps.revision import fetch_revision, git_credentials, repository_of_environment
@@ -62,7 +62,7 @@ def deliver_workflow(pod: Pod, say: Say) -> None:
             saved = publish_experiment(root, repository.url, name, result=digest, generated=outcome.written)
         say(f"experiment {saved.name} on {saved.baseline[:12]} in {clean_url(repository.url)}")
         image, baked = _bake(outcome, plan, environ.get(cluster.REGISTRY_VARIABLE), cache, before, say)
-        _log(outcome, plan, pod, Origin(
+        row = _log(outcome, plan, pod, Origin(
             commit=plan.revision, url=clean_url(repository.url), tree=plan.tree, profile=plan.profile, experiment=saved.name, baseline=saved.baseline,
         ), cache, say)  # fmt: skip
     noted = Noted(outcome.result, baked)
@@ -70,6 +70,8 @@ def deliver_workflow(pod: Pod, say: Say) -> None:
         write_noted(objects, place, noted)
     note = {"revision": plan.revision, "result": digest, "experiment": saved.name, "image": image}
     objects.write(delivered_path(plan, values), format_canonical(note))
+    told = {cluster.RESULT: digest, cluster.EXPERIMENT: saved.name, cluster.IMAGE: image or "", cluster.ROW: row}
+    write_outputs(pod.places, told)
 
 
 def _bake(
@@ -86,12 +88,12 @@ def _bake(
     return image, layer
 
 
-def _log(outcome: Outcome, plan: WorkflowPlan, pod: Pod, origin: Origin, cache: Path, say: Say) -> None:
-    """Log the result's row where it is missing. Raises StoreUnavailableError: nothing is kept for later in a pod, which is tried again."""
+def _log(outcome: Outcome, plan: WorkflowPlan, pod: Pod, origin: Origin, cache: Path, say: Say) -> str:
+    """Log the result's row where it is missing; return its address, or else its id. Raises StoreUnavailableError: nothing is kept for later in a pod, which is tried again."""
     declared = pod.environ.get("MLFLOW_TRACKING_URI")
     if not declared:
         say(f"no row: the profile `{plan.profile}` declares no `mlflow`")
-        return
+        return ""
     store = tracking_uri(pod.places.private, declared, {}), pod.places.private
     logged = find_logged(outcome.pipeline.name, outcome.result.digest, *store)
     if logged is None:
@@ -105,3 +107,4 @@ def _log(outcome: Outcome, plan: WorkflowPlan, pod: Pod, origin: Origin, cache: 
             commit=plan.revision, tree=plan.tree, url=origin.url,
         )  # fmt: skip
         join_sweep(swept, {logged.run_id: origin.experiment}, *store)
+    return logged.url or logged.run_id

@@ -19,12 +19,13 @@ from canon.model import cluster
 from canon.model.canonical import sha256_of
 from canon.model.dag import dag_hash
 from canon.model.errors import CanonError, listed
+from canon.model.forges import commit_page
 from canon.model.graph import Graph
 from canon.model.pins import data_hash
 from canon.model.project import Pipeline, Project, load_project
 from canon.model.result import data_inputs
 from canon.model.tasks import Task, build_tasks
-from canon.output.files import load_text, write_bytes
+from canon.output.files import load_text
 from canon.planning.lookup import Belief, Lookup
 from canon.planning.pipelines import pipeline_graph, recorded_entries
 from canon.planning.plan import Planned, plan_graph
@@ -42,7 +43,7 @@ from canon.steps.documents import (
     write_record,
 )
 from canon.steps.pins import pin_anew
-from canon.steps.places import Pod
+from canon.steps.places import Pod, write_outputs
 from canon.steps.revision import fetch_revision, git_credentials, repository_of_environment
 from canon.steps.settings import apply_settings, settings_from_text
 from canon.steps.store import settle_dvc
@@ -149,8 +150,9 @@ def end_planning(pod: Pod, planning: Planning, outputs: Mapping[str, str], say: 
     """Write the output parameters, and remove what is old."""
     if removed := remove_old(planning.objects, time.time()):
         say(f"removed {removed} objects of workflows of more than 30 days ago")
-    for name, text in {cluster.IMAGE: planning.image, **outputs}.items():
-        write_bytes(pod.places.private / Path(cluster.OUTPUTS).name / name, text.encode())
+    url = pod.environ.get(cluster.GIT_URL_VARIABLE, "")
+    commit = commit_page(url, planning.commit) or planning.commit
+    write_outputs(pod.places, {cluster.IMAGE: planning.image, cluster.COMMIT: commit, **outputs})
 
 
 def delivered_path(plan: WorkflowPlan, values: Mapping[str, str]) -> str:

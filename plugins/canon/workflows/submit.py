@@ -81,6 +81,11 @@ class Prepared:
     fresh: bool
 
     @property
+    def description(self) -> str:
+        """What the commit says that the pipeline is."""
+        return self.pipeline.declaration.description or ""
+
+    @property
     def parameters(self) -> dict[str, str]:
         """The workflow's parameters that are not its template's defaults."""
         found = {cluster.REVISION: self.commit}
@@ -159,14 +164,14 @@ def build_submission(
         template = server.template(site.namespace, site.name)
         known = dag_of_template(template) if template else None
     if known == dag:
-        return Submission(build_reference(site, parameters), False, site, ready.commit, ready.tasks)
+        return Submission(build_reference(site, parameters, ready.description), False, site, ready.commit, ready.tasks)
     why = (
         f"the template {site.name} in {site.namespace} has other stages"
         if known
         else f"{site.namespace} has no template {site.name} of Canon's"
     )
     say(f"canon: {why}: the workflow brings its own")
-    manifest = build_own(site, (build or partial(build_own_template, ready))(), parameters)
+    manifest = build_own(site, (build or partial(build_own_template, ready))(), parameters, ready.description)
     return Submission(manifest, True, site, ready.commit, ready.tasks)
 
 

@@ -42,7 +42,7 @@ def prepared_sweep(root: Path, order: Order, asked: Asked, say: Say) -> Iterator
         site = ready.declared.site
         planned = PlannedSweep(pipeline.name, site.profile, ready.commit, sweep, points)
         parameters = {cluster.REVISION: ready.commit, cluster.POINTS: format_sweep(sweep)}
-        manifest = build_own(site, build_template(ready, layout), parameters)
+        manifest = build_own(site, build_template(ready, layout), parameters, ready.description)
         submission = Submission(manifest, True, site, ready.commit, block_tasks(layout.nodes))
         yield PreparedSweep(planned, layout, submission, ready.declared.server)
 
