@@ -1,4 +1,4 @@
-"""Commands that run beside this one: signals reach them and all that they started."""
+"""Commands that run beside this one, to which signals are passed on, and the variables that they see."""
 
 from __future__ import annotations
 
@@ -67,3 +67,14 @@ def passed_on(heard: list[int] | None = None) -> Iterator[Callable[[subprocess.P
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def kept_environment() -> Iterator[None]:
+    """Put the variables of this process back in the end, as they were."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -10,6 +10,7 @@ from canon.data.progress import Silent
 from canon.datasets import pin_datasets
 from canon.model.cluster import DATA_PREFIX
 from canon.model.project import Pipeline, Project
+from canon.processes import kept_environment
 
 REMOTES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE")
 """Credentials of the remote, which are not for sources."""
@@ -31,14 +32,9 @@ def pin_anew(
 @contextmanager
 def data_credentials(environ: Mapping[str, str]) -> Iterator[None]:
     """Let sources be read with the Secret `data` while this lasts; the remote's credentials are not used for them."""
-    before = dict(os.environ)
-    for name in REMOTES:
-        os.environ.pop(name, None)
-    os.environ.update(
-        {name.removeprefix(DATA_PREFIX): value for name, value in environ.items() if name.startswith(DATA_PREFIX)}
-    )
-    try:
+    own = {name.removeprefix(DATA_PREFIX): value for name, value in environ.items() if name.startswith(DATA_PREFIX)}
+    with kept_environment():
+        for name in REMOTES:
+            os.environ.pop(name, None)
+        os.environ.update(own)
         yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

@@ -15,6 +15,7 @@ from canon.model import cluster
 from canon.model.branches import matches_branch
 from canon.model.errors import CanonError
 from canon.output.files import stays_below, write_bytes
+from canon.processes import kept_environment
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 FETCHED = "refs/remotes/origin/"
@@ -42,28 +43,28 @@ def repository_of_environment(environ: Mapping[str, str]) -> Repository:
 @contextmanager
 def git_credentials(private: Path, environ: Mapping[str, str]) -> Iterator[None]:
     """Let git use the credentials of the pod's Secret, while this lasts: they are on no command line and in no file of the repository."""
-    before = dict(os.environ)
-    os.environ |= {"GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
-    if environ.get(cluster.GIT_PASSWORD_VARIABLE):
-        # git runs it by its own shell; the values stay in the environment
-        helper = f'!f() {{ echo "username=${cluster.GIT_USERNAME_VARIABLE}"; echo "password=${cluster.GIT_PASSWORD_VARIABLE}"; }}; f'
-        os.environ |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "credential.helper", "GIT_CONFIG_VALUE_0": helper}
-        os.environ[cluster.GIT_USERNAME_VARIABLE] = environ.get(cluster.GIT_USERNAME_VARIABLE, "git")
-        os.environ[cluster.GIT_PASSWORD_VARIABLE] = environ[cluster.GIT_PASSWORD_VARIABLE]
-    if environ.get(cluster.GIT_KEY_VARIABLE):
-        key, hosts = private / "ssh-key", private / "known-hosts"
-        write_bytes(key, environ[cluster.GIT_KEY_VARIABLE].rstrip("\n").encode() + b"\n")
-        key.chmod(0o600)
-        write_bytes(hosts, environ.get(cluster.GIT_HOSTS_VARIABLE, "").encode())
-        os.environ["GIT_SSH_COMMAND"] = (
-            f"ssh -F /dev/null -i {shlex.quote(str(key))} -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes"
-            f" -o UserKnownHostsFile={shlex.quote(str(hosts))}"
-        )
-    try:
+    with kept_environment():
+        os.environ |= {"GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+        if environ.get(cluster.GIT_PASSWORD_VARIABLE):
+            # git runs it by its own shell; the values stay in the environment
+            helper = f'!f() {{ echo "username=${cluster.GIT_USERNAME_VARIABLE}"; echo "password=${cluster.GIT_PASSWORD_VARIABLE}"; }}; f'
+            os.environ |= {
+                "GIT_CONFIG_COUNT": "1",
+                "GIT_CONFIG_KEY_0": "credential.helper",
+                "GIT_CONFIG_VALUE_0": helper,
+            }
+            os.environ[cluster.GIT_USERNAME_VARIABLE] = environ.get(cluster.GIT_USERNAME_VARIABLE, "git")
+            os.environ[cluster.GIT_PASSWORD_VARIABLE] = environ[cluster.GIT_PASSWORD_VARIABLE]
+        if environ.get(cluster.GIT_KEY_VARIABLE):
+            key, hosts = private / "ssh-key", private / "known-hosts"
+            write_bytes(key, environ[cluster.GIT_KEY_VARIABLE].rstrip("\n").encode() + b"\n")
+            key.chmod(0o600)
+            write_bytes(hosts, environ.get(cluster.GIT_HOSTS_VARIABLE, "").encode())
+            os.environ["GIT_SSH_COMMAND"] = (
+                f"ssh -F /dev/null -i {shlex.quote(str(key))} -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes"
+                f" -o UserKnownHostsFile={shlex.quote(str(hosts))}"
+            )
         yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def fetch_revision(repository: Repository, revision: str, folder: Path) -> str:
