@@ -17,6 +17,10 @@ class PodProgress(Callback):  # type: ignore[misc]
         self._file = os.environ.get("ARGO_PROGRESS_FILE")
         self._said = -1
 
+    def set_size(self, size: int | None) -> None:
+        """Told by DVC of all files, and then of each part of them that it moves at once, which is not more to do."""
+        super().set_size(max(size or 0, self.size or 0))
+
     def call(self, *_: object, **__: object) -> None:
         """Told by fsspec that something was done."""
         if self._file is None or not self.size:
