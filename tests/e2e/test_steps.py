@@ -185,6 +185,20 @@ def test_a_pod_brings_a_whole_folder(project: Path, tmp_path: Path, s3: S3) -> N
     assert (pod.places.code / "data/prepared/count.txt").read_text() == "3"
 
 
+def test_an_out_that_can_be_executed_can_be_in_the_pod_that_reads_it(project: Path, tmp_path: Path, s3: S3) -> None:
+    """As after `dvc checkout`: a command that a stage makes for the next ones."""
+    file = project / "pipelines/p.yaml"
+    text = file.read_text().replace("outs: [data/prepared]", "outs: [data/prepared, data/tool]")
+    file.write_text(text.replace("cmd: python3 fit.py", "cmd: data/tool fit.py").replace("deps: [fit.py,", "deps: [fit.py, data/tool,"))  # fmt: skip
+    tool = (
+        'tool = pathlib.Path("data/tool")\ntool.write_text("#!/bin/sh\\nexec python3 \\"$@\\"\\n")\ntool.chmod(0o755)\n'
+    )
+    (project / "prepare.py").write_text((project / "prepare.py").read_text() + tool)
+    workflow = Workflow(project, tmp_path / "pods", s3, "one")
+    for task in ORDER[:3]:
+        assert workflow.run(task) == 0
+
+
 def test_a_stage_that_fails_has_its_own_exit_code_and_saves_nothing(project: Path, tmp_path: Path, s3: S3) -> None:
     (project / "prepare.py").write_text("import sys; sys.exit(3)")
     workflow = Workflow(project, tmp_path / "pods", s3, "one")

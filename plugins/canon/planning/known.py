@@ -93,21 +93,21 @@ class Known:
         """The hashes of a stage's deps, whose makers are all added. Raises CanonError for a dep that is not there."""
         return {path: self._hash(path, stage) for path in stage.dep_paths}
 
-    def placements(self, stage: Stage) -> list[tuple[str, str]]:
-        """Path and md5 of what other stages made of a stage's deps: what has to be brought for it. Raises CanonError."""
-        found: dict[str, str] = {}
+    def placements(self, stage: Stage) -> list[tuple[str, Hash]]:
+        """Path and hash of what other stages made of a stage's deps: what has to be brought for it. Raises CanonError."""
+        found: dict[str, Hash] = {}
         for path in stage.dep_paths:
             folder = next((str(each) for each in PurePosixPath(path).parents if str(each) in self._made), None)
             if path in self._made:
-                found[path] = self._made[path].md5
+                found[path] = self._made[path]
             elif folder is not None:
                 for member, md5 in folder_members(self._objects, self._made[folder].md5, folder):
                     place = f"{folder}/{member}"
                     if place == path or place.startswith(f"{path}/"):
-                        found[place] = md5
+                        found[place] = Hash(md5)
             else:
-                found |= {out: self._made[out].md5 for out in self._outs if out.startswith(f"{path}/")}
-        return sorted(found.items())
+                found |= {out: self._made[out] for out in self._outs if out.startswith(f"{path}/")}
+        return sorted(found.items(), key=lambda placed: placed[0])
 
     def files_beside(self, path: str) -> list[tuple[str, str]]:
         """The files of a folder in the checkout, by path in it and md5, without what stages make in it."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from canon.dvc.entries import build_entry, load_stage_params
+from canon.dvc.entries import build_entry, hashes_of_entry, load_stage_params
 from canon.dvc.gitignore import ignore_outs
 from canon.dvc.hashes import Hash
 from canon.dvc.lockfile import format_lockfile, load_lockfile
@@ -87,14 +87,14 @@ def build_outcome(
     entries = _entries(root, graph, hits, known, sizes)
     written = [*write_locks(project, pipeline, entries)]
     wanted = dict(_wanted(pipeline, graph, entries))
-    bring = functools.cache(functools.partial(store.fetch, wanted.values()))
+    bring = functools.cache(functools.partial(store.fetch, [made.md5 for made in wanted.values()]))
     of_commit = [path for stage in graph.stages.values() for path in _of_commit(stage)]
     if noted is not None and not _fits(noted, project, pipeline, entries):
         noted = None
     if noted is None:
         bring()
     else:
-        store.fetch(wanted[path] for path in of_commit)
+        store.fetch(wanted[path].md5 for path in of_commit)
     for path in of_commit:
         store.put(wanted[path], root, path)
         written += _files(root, path)
@@ -161,21 +161,21 @@ def _track_key(pipeline: Pipeline) -> str:
     return stage_key(Stage(TRACK, "", pipeline.declaration.dvc_file))
 
 
-def _wanted(pipeline: Pipeline, graph: Graph, entries: Entries) -> Iterator[tuple[str, str]]:
-    """Path and md5 of the outs whose content the result, its row, or the experiment's commit has."""
+def _wanted(pipeline: Pipeline, graph: Graph, entries: Entries) -> Iterator[tuple[str, Hash]]:
+    """Path and hash of the outs whose content the result, its row, or the experiment's commit has."""
     own: dict[str, Mapping[str, Any]] = {}
     artifacts = [artifact.path for artifact in pipeline.declaration.artifacts.values()]
     for key, stage in graph.stages.items():
         mine = stage.file == pipeline.declaration.dvc_file
         if mine:
             own[stage.name] = entries[key]
-        recorded = {stage.from_root(str(out["path"])): str(out["md5"]) for out in entries[key].get("outs") or ()}
+        recorded = hashes_of_entry(stage, entries[key])
         for out, path in zip(stage.outs, stage.out_paths, strict=True):
             is_artifact = any(each == path or each.startswith(f"{path}/") for each in artifacts)
             if not out.cache or (mine and (out.kind == "metrics" or is_artifact)):
                 yield path, recorded[path]
     for path, plot in plot_outs(pipeline, own):
-        yield path, str(plot["md5"])
+        yield path, Hash(str(plot["md5"]), isexec=bool(plot.get("isexec")))
 
 
 def _files(root: Path, path: str) -> list[str]:

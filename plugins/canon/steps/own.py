@@ -141,6 +141,17 @@ def _raise(error: OSError) -> None:
     raise error
 
 
+def make_executable(folder: int, name: str) -> None:
+    """Let everybody execute a file in the folder of a descriptor; nothing else that has its name meanwhile. Raises OSError."""
+    opened = os.open(name, _AS_IT_IS, dir_fd=folder)
+    try:
+        mode = os.fstat(opened).st_mode
+        if stat.S_ISREG(mode):
+            os.fchmod(opened, stat.S_IMODE(mode) | 0o111)
+    finally:
+        os.close(opened)
+
+
 def remove(folder: int, name: str) -> None:
     """Remove a file, a link or a folder with all that it holds from the folder of a descriptor. Nothing there is fine."""
     try:

@@ -43,7 +43,7 @@ class Sizes:
         placements = self._known.placements(stage)
         sized: dict[str, Hash] = {}
         for path, each in found.items():
-            inside = [(place, md5) for place, md5 in placements if place == path or place.startswith(f"{path}/")]
+            inside = [(place, one.md5) for place, one in placements if place == path or place.startswith(f"{path}/")]
             sized[path] = each if each.size is not None else self._sized(each, inside, path)
         return sized
 

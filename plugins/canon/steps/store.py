@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from canon.dvc.hashes import Hash
 from canon.model.errors import CanonError, listed
 from canon.remotes.opening import Remote
-from canon.steps.own import opened_parent, take_out
+from canon.steps.own import make_executable, opened_parent, take_out
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -91,15 +91,20 @@ class Store:
                 lacking |= {md5 for md5 in members if not cache.exists(md5)}
         return lacking
 
-    def put(self, md5: str, code: Path, path: str) -> None:
-        """Put an object of the cache at a path of the workspace, in place of what lies there. Raises CanonError."""
+    def put(self, made: Hash, code: Path, path: str) -> None:
+        """Put an object of the cache at a path of the workspace, in place of what lies there. Raises CanonError.
+
+        An out that could be executed can be again, as with `dvc checkout`; of the files of a folder DVC does not keep that.
+        """
         from dvc_data.hashfile import load
         from dvc_data.hashfile.checkout import checkout
 
         cache = self._repo.cache.local
         with self._explained(f"put {path} into the workspace"), opened_parent(code, path, make=True) as folder:
             place = f"/proc/self/fd/{folder}/{posixpath.basename(path)}"
-            checkout(place, self._local(), load(cache, self._info(md5)), cache, force=True, quiet=True)
+            checkout(place, self._local(), load(cache, self._info(made.md5)), cache, force=True, quiet=True)
+            if made.isexec:
+                make_executable(folder, posixpath.basename(path))
 
     def save(self, code: Path, path: str) -> Hash:
         """Put an out of the workspace into the cache. Raises CanonError for one that is not there, or that holds what is not its own."""

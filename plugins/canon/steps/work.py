@@ -117,9 +117,9 @@ def bring(work: Work, inputs: Inputs, key: str, store: Store) -> None:
     """Put what a stage reads of others into the workspace, and take its own outs away, as DVC does. Raises CanonError."""
     stage, code = work.stages[key], work.places.code
     wanted = inputs.known.placements(stage)
-    store.fetch(md5 for _, md5 in wanted)
-    for path, md5 in wanted:
-        store.put(md5, code, path)
+    store.fetch(made.md5 for _, made in wanted)
+    for path, made in wanted:
+        store.put(made, code, path)
     for out, path in zip(stage.outs, stage.out_paths, strict=True):
         with contextlib.suppress(FileNotFoundError), opened_parent(code, path) as folder:
             if not out.persist:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from canon.model.errors import CanonError
-from canon.steps.own import opened_parent, remove, take_out
+from canon.steps.own import make_executable, opened_parent, remove, take_out
 
 
 @pytest.mark.parametrize(
@@ -129,6 +129,18 @@ def test_a_folder_that_becomes_a_link_on_the_way_is_not_followed(
     monkeypatch.setattr(os.path, "realpath", exchange)
     with pytest.raises(CanonError, match="data/state: data, a folder on the way, is none any more"):
         take_out(tmp_path / "work", "data/state", tmp_path / "copy")
+
+
+def test_a_link_is_not_followed_to_what_becomes_executable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("1")
+    (tmp_path / "file").chmod(0o640)
+    (tmp_path / "link").symlink_to("file")
+    with opened_parent(tmp_path, "file") as folder:
+        with pytest.raises(OSError, match="symbolic links"):
+            make_executable(folder, "link")
+        assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+        make_executable(folder, "file")
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o751
 
 
 def test_folders_are_made_and_files_removed_below_an_opened_one(tmp_path: Path) -> None:
