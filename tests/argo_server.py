@@ -54,7 +54,7 @@ class Running:
 @dataclass
 class ArgoServer:
     """``templates``: those of the namespace by name; ``statuses``: what a workflow that is submitted does; ``faults``: replies that come first,
-    None for a connection that is cut, a number of seconds for one that hangs; ``logs``: pod → what its container `main` has printed.
+    None for a connection that is cut, a number of seconds for one that hangs; ``logs``: pod → what its container `main` has printed, or `POD/CONTAINER`.
     """
 
     namespace: str = "ml"
@@ -201,13 +201,14 @@ class ArgoServer:
         if running is None or namespace != self.namespace:
             return error(404, f'workflows.argoproj.io "{name}" not found', 5)
         pod = query["podName"][0]
-        text = self.logs.get(pod, "")
+        container = query["logOptions.container"][0]
+        text = self.logs.get(pod if container == "main" else f"{pod}/{container}", "")
         if running.submitted is not None:
             report = running.submitted.report()
             paths = {
                 pod_name(name, node.name, node.template): node.name.removeprefix(f"{name}.") for node in report.nodes
             }
-            text = report.log(paths[pod], query["logOptions.container"][0]) if pod in paths else ""
+            text = report.log(paths[pod], container) if pod in paths else ""
         lines = text.removesuffix("\n").split("\n")[-int(query["logOptions.tailLines"][0]) :]
         entries = [json.dumps({"result": {"content": line, "podName": pod}}) + "\n" for line in lines]
         return 200, {"Content-Type": "application/json"}, "".join(entries).encode()

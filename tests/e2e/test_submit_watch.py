@@ -80,6 +80,26 @@ def test_a_stage_that_fails_gives_its_exit_code_and_its_last_words(pushed: Path,
     assert "has ended: error: plan: \ufffd]0;x\ufffdbroken" in canon(pushed, "submit", "toy", "-w", code=1).stderr
 
 
+@pytest.mark.parametrize(
+    ("message", "code", "says"),
+    [
+        ("push: Error (exit code 1)", 1, ["push: canon: data/environ: a link"]),
+        ("fetch: Error (exit code 1)", 1, ["fetch: canon: no data"]),
+        ("main: Error (exit code 143)", 143, ["epoch 1", "push: canon: data/environ: a link"]),
+    ],
+)
+def test_what_fails_beside_the_stage_says_why(pushed: Path, argo: ArgoServer, message: str, code: int, says: list[str]) -> None:  # fmt: skip
+    """In a chain `push` ends the command where it refuses what a stage left, and Argo tells of the command alone."""
+    argo.statuses = [status("Failed", train={**FAILED, "message": message, "outputs": {"exitCode": str(code)}})]
+    pod = pod_name(NAME, f"{NAME}.stages.train", "stage")
+    argo.logs |= {pod: "epoch 1\n", f"{pod}/push": "canon: data/environ: a link\n", f"{pod}/fetch": "canon: no data\n"}
+    said = canon(pushed, "submit", "toy", "--watch", code=code).stderr.splitlines()
+    assert [line for line in said if line.startswith("train")] == [
+        f"train: failed: {message}",
+        *(f"train | {line}" for line in says),
+    ]
+
+
 @pytest.mark.soak
 def test_a_connection_that_breaks_is_tried_again_and_a_workflow_that_is_gone_is_said(
     pushed: Path, argo: ArgoServer

@@ -57,7 +57,7 @@ def test_what_is_asked_is_answered(argo: ArgoServer, client: Client) -> None:
         f"{argo.url}/workflows/ml/toy-00000",
     )
     assert client.snapshot("ml", created.name, created.uid).phase == "Running"
-    assert client.tail("ml", created.name, "pod", 2) == ("two", "three")
+    assert client.tail("ml", created.name, "pod", "main", 2) == ("two", "three")
     with pytest.raises(ArgoMissingError):
         client.snapshot("ml", created.name, "another")
     assert {sent for _, _, sent in argo.requests} == {f"Bearer {TOKEN}"}
@@ -137,12 +137,12 @@ def test_a_log_that_fails_is_no_log(argo: ArgoServer, client: Client) -> None:
     created = client.create("ml", MANIFEST)
     for fault in (None, 5.0, page(200), error(500, "x"), (200, {}, b'{"result": 3}\n[]\n{"result": {"content": 4}}\n')):
         argo.faults = [fault]
-        assert client.tail("ml", created.name, "pod", 2) == ()
+        assert client.tail("ml", created.name, "pod", "main", 2) == ()
     argo.logs["pod"] = "\x1b]0;title\x07\x1b[31mred\n 10%\r 20%\r\n\n"
     argo.logs["pod"] += (
         'time=2026-01-01T00:00:00Z level=INFO msg="sub-process exited" argo=true error="exit status 3"\n'
     )
-    assert client.tail("ml", created.name, "pod", 3) == ("\ufffd]0;title\ufffd\ufffd[31mred", " 20%")
+    assert client.tail("ml", created.name, "pod", "main", 3) == ("\ufffd]0;title\ufffd\ufffd[31mred", " 20%")
 
 
 def test_no_other_credentials_are_looked_for(argo: ArgoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,6 @@ from typing import Any, TypeGuard
 from canon.argo.address import Address
 from canon.argo.status import Snapshot, snapshot_from_status
 from canon.argo.transport import ArgoMissingError, ArgoSession, ArgoUnavailableError
-from canon.model.cluster import MAIN
 from canon.model.errors import CanonError, printable
 
 FIELDS = "metadata.name,metadata.uid,status.phase,status.message,status.progress,status.startedAt,status.finishedAt,status.nodes"
@@ -107,10 +106,10 @@ class ArgoServer:
         status = found.status.model_dump(by_alias=True, exclude_none=True, mode="json") if found.status else {}
         return snapshot_from_status(name, status)
 
-    def tail(self, namespace: str, name: str, pod: str, lines: int) -> tuple[str, ...]:
-        """The last lines that the container `main` of a pod has printed, printable; none where they cannot be had."""
+    def tail(self, namespace: str, name: str, pod: str, container: str, lines: int) -> tuple[str, ...]:
+        """The last lines that a container of a pod has printed, printable; none where they cannot be had."""
         url = f"{self.address.url}api/v1/workflows/{namespace}/{name}/log"
-        asked = {"podName": pod, "logOptions.container": MAIN, "logOptions.tailLines": str(lines + OWN_LINES)}
+        asked = {"podName": pod, "logOptions.container": container, "logOptions.tailLines": str(lines + OWN_LINES)}
         try:
             content = self._session.glance(url, asked)
         except CanonError:

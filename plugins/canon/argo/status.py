@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from canon.model.cluster import MAIN, TOLD
+from canon.model.cluster import FETCH, MAIN, PUSH, TOLD
 from canon.model.errors import printable
 
 SHOWN = frozenset({"Pod", "Retry", "Skipped"})
@@ -42,7 +42,7 @@ _PLAIN = frozenset({"0/1", "1/1"})
 class TaskState:
     """A task. ``pod``: that of its newest attempt; ``attempt`` counts from 0; ``code``: the exit code of its own command, if that failed.
 
-    ``told``: output parameters for people, those that say something.
+    ``told``: output parameters for people, those that say something; ``telling``: the containers of the pod whose logs tell why it failed.
     """
 
     name: str
@@ -55,6 +55,7 @@ class TaskState:
     attempt: int = 0
     code: int | None = None
     told: Mapping[str, str] = field(default_factory=dict)
+    telling: tuple[str, ...] = (MAIN,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ def _task(workflow: str, name: str, nodes: Sequence[tuple[int | None, Mapping[st
         attempt=attempts[-1][0] if attempts else 0,
         code=_code(newest, message),
         told=dict(_told(whole)),
+        telling=_telling(message),
     )
 
 
@@ -146,6 +148,14 @@ def _code(node: Mapping[str, Any], message: str) -> int | None:
     """The exit code of a stage's own command; those of the containers beside it are nobody's but ours."""
     code = str((node.get("outputs") or {}).get("exitCode", ""))
     return int(code) if message.startswith(f"{MAIN}: Error") and re.fullmatch("[0-9]{1,3}", code) else None
+
+
+def _telling(message: str) -> tuple[str, ...]:
+    """`push` ends a stage's command where it cannot save one of a chain, so that the message names `main` alone."""
+    beside = next((name for name in (FETCH, PUSH) if message.startswith(f"{name}: Error")), None)
+    if beside:
+        return (beside,)
+    return (MAIN, PUSH) if message.startswith(f"{MAIN}: Error (exit code 143)") else (MAIN,)
 
 
 def _told(node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from canon.argo.status import ERROR, FAILED, OMITTED, RUNNING, SKIPPED, SUCCEEDED, WAITING, Snapshot, TaskState
 from canon.cli.console import say
+from canon.model.cluster import MAIN
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 Rows = Sequence[tuple[str, str]]
 """A task's name in a snapshot, and what it is called here; parents first."""
-Tail = Callable[[str, int], Sequence[str]]
-"""The last lines of a pod's log."""
+Tail = Callable[[str, str, int], Sequence[str]]
+"""The last lines of the log of a pod's container."""
 FEW, MOST_TAILS, MOST_LINES = 2, 6, 20
 """Lines of a log while it runs, how many logs at once, and lines of one that failed."""
 STYLES = {
@@ -72,7 +73,7 @@ class Lines:
             before = self._said.get(path)
             self._once(path, f"{label}: {format_state(state)}")
             if state.phase in {FAILED, ERROR} and self._said[path] != before and state.pod:
-                for line in self._tail(state.pod, MOST_LINES):
+                for line in _last_words(state, state.pod, self._tail):
                     say(f"{label} | {line}")
 
     def _once(self, path: str, text: str, message: str = "") -> None:
@@ -117,9 +118,10 @@ class Table:
         wanted = [(path, found.tasks[path]) for path, _ in self._rows if path in found.tasks]
         tails: dict[str, Sequence[str]] = {}
         for path, state in wanted:
-            lines = {RUNNING: FEW, FAILED: MOST_LINES, ERROR: MOST_LINES}.get(state.phase)
-            if lines and state.pod and len(tails) < MOST_TAILS:
-                tails[path] = self._tail(state.pod, lines) or self._tails.get(path, ())
+            if state.pod and state.phase in {RUNNING, FAILED, ERROR} and len(tails) < MOST_TAILS:
+                is_over = state.phase != RUNNING
+                lines = _last_words(state, state.pod, self._tail) if is_over else self._tail(state.pod, MAIN, FEW)
+                tails[path] = lines or self._tails.get(path, ())
         self._tails, self._found = tails, found
 
     def _drawn(self) -> Any:  # noqa: ANN401  rich is loaded late
@@ -145,6 +147,13 @@ class Table:
         head = f"{self._title}: {found.phase.lower() or 'waiting'}{f': {found.message}' if found.message else ''}"
         rest = [Text(hidden, style="dim")] if hidden else []
         return Group(Text(head, overflow="ellipsis", no_wrap=True), table, *rest)
+
+
+def _last_words(state: TaskState, pod: str, tail: Tail) -> Sequence[str]:
+    """What the containers said that tell why a task failed; before what another than its own command said stands its name."""
+    return [
+        line if name == MAIN else f"{name}: {line}" for name in state.telling for line in tail(pod, name, MOST_LINES)
+    ]
 
 
 def _plain(state: TaskState) -> TaskState:

@@ -129,8 +129,8 @@ def watch_to_its_end(argo: ArgoServer, created: Created, rows: Sequence[tuple[st
     from canon.model.cluster import DELIVER
     from canon.workflows.watch import check_reference, watch_command, watched
 
-    def tail(pod: str, lines: int) -> Sequence[str]:
-        return argo.tail(created.namespace, created.name, pod, lines)
+    def tail(pod: str, container: str, lines: int) -> Sequence[str]:
+        return argo.tail(created.namespace, created.name, pod, container, lines)
 
     view: Any = Table(rows, tail, created.name) if shows_tables() else Lines(rows, tail)
     found = None
