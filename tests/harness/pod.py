@@ -117,9 +117,15 @@ class Pod:
         return self.world.folder / "logs" / f"{self.node}.{container}.log"
 
     def progress(self) -> str:
-        """What a container wrote to $ARGO_PROGRESS_FILE: done and all, ``3/10``; nothing if none did."""
+        """What a container wrote to $ARGO_PROGRESS_FILE: done and all, ``3/10``; nothing if none did.
+
+        Argo's executor only warns of what it cannot parse (`2/1`, pkg/apis/workflow/v1alpha1/progress.go); here it is an error.
+        """
         file = self.volumes.executor / "progress"
-        return file.read_text().strip() if file.is_file() else ""
+        text = file.read_text().strip() if file.is_file() else ""
+        done, _, whole = text.partition("/")
+        assert not text or 0 <= int(done) <= int(whole) > 0, f"{self.node} tells of progress {text!r}"
+        return text
 
     def run(self) -> Outcome:
         """Run the pod to its end. Raises what a hook or an engine raised."""
