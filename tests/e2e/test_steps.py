@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from canon.model import cluster
-from canon.model.errors import CanonError
+from canon.model.errors import CanonError, OutRefusedError
 from canon.model.project import load_project
 from canon.model.tasks import build_tasks
 from canon.planning.pipelines import pipeline_graph
@@ -41,6 +41,8 @@ class Workflow:
     def __init__(self, project: Path, folder: Path, s3: S3, uid: str, **plan: Any) -> None:
         self.project, self.folder, self.uid = project, folder, uid
         self.said: list[str] = []
+        self.ended = -1
+        """Exit code of the last `main`."""
         self.remote = Remote(f"s3://{s3.bucket}/dvc", {"endpoint": s3.endpoint})
         loaded = load_project(project)
         pipeline = loaded.pipeline("p")
@@ -95,7 +97,7 @@ class Workflow:
         between(pod)
         thread = threading.Thread(target=push)
         thread.start()
-        code = self.main(pod)
+        code = self.ended = self.main(pod)
         thread.join(self.patience)
         assert not thread.is_alive()
         if errors:
@@ -294,7 +296,8 @@ def test_damaged_data_is_never_used(project: Path, tmp_path: Path, s3: S3) -> No
         workflow.run("prepare", attempt=2)
 
 
-def test_a_chain_saves_each_stage_when_it_ends_and_a_retry_goes_on_there(project: Path, tmp_path: Path, s3: S3) -> None:
+def write_chain(project: Path) -> None:
+    """Let `prepare`, `fit` and `compare` run in one pod."""
     file = project / "pipelines/p.yaml"
     text = file.read_text().replace("stages:\n", "workflow: {group: chain}\nstages:\n", 1)
     file.write_text(
@@ -304,6 +307,23 @@ def test_a_chain_saves_each_stage_when_it_ends_and_a_retry_goes_on_there(project
         .replace('      outs: ["results/fit/${item}.json"]', '    outs: ["results/fit/a.json"]')
         .replace("${item}", "a")
     )
+
+
+def test_a_chain_ends_where_what_a_stage_left_cannot_be_saved(project: Path, tmp_path: Path, s3: S3) -> None:
+    """`main` ends by itself, with a code that no other attempt is made for: Argo calls a pod after that."""
+    write_chain(project)
+    (project / "fit.py").write_text("import pathlib; pathlib.Path('results/fit').mkdir(parents=True)")
+    workflow = Workflow(project, tmp_path / "pods", s3, "one")
+    workflow.run("data-raw")
+    with pytest.raises(OutRefusedError, match=r"out results/fit/a.json is not there .*: its stage did not write it"):
+        workflow.run("prepare")
+    assert workflow.ended == OutRefusedError.exit_code == cluster.REFUSED
+    assert len(entries(s3)) == 2  # prepare is saved
+    assert not (workflow.pod("prepare").places.exit_file(2)).exists()
+
+
+def test_a_chain_saves_each_stage_when_it_ends_and_a_retry_goes_on_there(project: Path, tmp_path: Path, s3: S3) -> None:
+    write_chain(project)
     (project / "compare.py").write_text("import sys; sys.exit(5)")
     workflow = Workflow(project, tmp_path / "pods", s3, "one")
     assert workflow.plan.tasks["prepare"].stages == ("prepare", "fit", "compare")

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from canon.argo.pods import RETRY
 from tests.harness.conditions import evaluate_depends, evaluate_when
 from tests.harness.errors import HangsError, InvalidSpecError, NodeError
 from tests.harness.expressions import evaluate
 from tests.harness.graph import ordered, phase_of
-from tests.harness.manifests import RETRY
 from tests.harness.outcome import Outcome
 from tests.harness.resolve import Scope, SkippedError, UnresolvedError
 from tests.harness.retry import backoff, decide, is_too_long
@@ -182,6 +182,8 @@ def test_names_in_texts() -> None:
     [
         ("Failed", "main: Error (exit code 3)", 3, False),
         ("Failed", "main: Error (exit code 64)", 64, False),
+        ("Failed", "main: Error (exit code 65)", 65, False),  # of a chain: what a stage left cannot be saved
+        ("Failed", "push: Error (exit code 65)", 0, False),
         ("Failed", "Pod was active on the node longer than the specified deadline", 143, False),
         ("Failed", "fetch: Error (exit code 4)", 64, True),
         ("Failed", "push: Error (exit code 5)", 0, True),

@@ -35,10 +35,11 @@ from canon.model import cluster
 from canon.model.pod import Pod, Retries, Volume
 
 RETRY = (
-    "not (lastRetry.message contains 'deadline') and (lastRetry.status == 'Error' or "
+    f"not (lastRetry.message contains 'deadline') and not (lastRetry.message startsWith 'push: Error (exit code {cluster.REFUSED})') and "
+    "(lastRetry.status == 'Error' or "
     "not (lastRetry.message startsWith 'main: Error') or asInt(lastRetry.exitCode) in [137, 143])"
 )
-"""Tells faults of the infrastructure, which are worth another attempt, from a stage's own failure, its deadline and a stop."""
+"""Tells faults of the infrastructure, which are worth another attempt, from a stage's own failure, outs of it that are refused, its deadline and a stop."""
 RETRY_PLAN = "lastRetry.status == 'Error' or asInt(lastRetry.exitCode) in [137, 143]"
 """The same of `plan`: Argo calls a pod Failed whose only container was killed. What it refuses it would refuse again."""
 TOOLS_COMMAND = [cluster.TOOLS_PYTHON, "-I", "-X", f"pycache_prefix={cluster.PRIVATE}/bytecode", "-m", "canon"]

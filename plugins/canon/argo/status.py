@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from canon.model.cluster import FETCH, MAIN, PUSH, TOLD
+from canon.model.cluster import FETCH, MAIN, PUSH, REFUSED, TOLD
 from canon.model.errors import printable
 
 SHOWN = frozenset({"Pod", "Retry", "Skipped"})
@@ -155,7 +155,8 @@ def _telling(message: str) -> tuple[str, ...]:
     beside = next((name for name in (FETCH, PUSH) if message.startswith(f"{name}: Error")), None)
     if beside:
         return (beside,)
-    return (MAIN, PUSH) if message.startswith(f"{MAIN}: Error (exit code 143)") else (MAIN,)
+    by_push = re.match(rf"{MAIN}: Error \(exit code (143|{REFUSED})\)", message)
+    return (MAIN, PUSH) if by_push else (MAIN,)
 
 
 def _told(node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

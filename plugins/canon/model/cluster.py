@@ -20,6 +20,8 @@ PRIVATE = "/canon/private"
 OUTPUTS = f"{PRIVATE}/outputs"
 """Output parameters, one file each."""
 
+REFUSED = 65
+"""Exit code of a pod whose stage left what cannot be saved: of `push`, or of `main` where others of its stages wait for that. Not tried again."""
 CODE_CONTAINER, FETCH, MAIN, PUSH = "code", "fetch", "main", "push"
 """Containers of a stage's pod. `main` is the user's: its exit code is the node's. A kubelet lists them by name and Argo names the first that failed:
 what others wait for has to come before `main` there, or its fault is taken for a stage's own, which is not tried again."""

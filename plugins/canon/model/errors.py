@@ -9,6 +9,7 @@
     ├── UnreadableLayerError    a layer of an image is compressed in a way that is not read here
     ├── ExperimentExistsError   another experiment has the name
     ├── SourceChangedError      a source of data is not what was pinned
+    ├── OutRefusedError         what a stage left as its out cannot be saved: exit code 65
     ├── StoreUnavailableError   the tracking server does not answer, or refuses
     │   └── StoreRefusedError   it takes others, but not this one
     └── UsageError              the command was called wrongly: exit code 2
@@ -55,6 +56,12 @@ class ImageMissingError(CanonError):
 
 class UnreadableLayerError(CanonError):
     """A layer is compressed in a way that is not read here; it can be copied."""
+
+
+class OutRefusedError(CanonError):
+    """What a stage left as its out, or did not leave, cannot be saved. The same command would do the same again: a pod is not tried again for it."""
+
+    exit_code = 65  # EX_DATAERR of sysexits.h
 
 
 class ExperimentExistsError(CanonError):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from canon.model.errors import CanonError
+from canon.model.errors import OutRefusedError
 
 _AS_IT_IS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """A named pipe does not hold up who opens it."""
@@ -23,11 +23,11 @@ def opened_parent(code: Path, path: str, *, make: bool = False) -> Iterator[int]
     """Open the folder that a path of the workspace lies in; yield its descriptor, which stays that folder whatever becomes of its name.
 
     A link on the way may lead to another folder of the workspace. ``make``: make folders that are not there.
-    Raises CanonError for one that leads out of it, FileNotFoundError.
+    Raises OutRefusedError for one that leads out of it, FileNotFoundError.
     """
     top, parent = os.path.realpath(code), os.path.realpath(code / posixpath.dirname(path))
     if parent != top and not parent.startswith(f"{top}/"):
-        raise CanonError(f"{path}: a folder on the way is a link that leads out of the workspace, to {parent}")
+        raise OutRefusedError(f"{path}: a folder on the way is a link that leads out of the workspace, to {parent}")
     folder = os.open(top, _FOLDER)
     try:
         for name in filter(None, parent[len(top) :].split("/")):
@@ -36,7 +36,9 @@ def opened_parent(code: Path, path: str, *, make: bool = False) -> Iterator[int]
             except OSError as error:
                 if isinstance(error, FileNotFoundError):
                     raise
-                raise CanonError(f"{path}: {name}, a folder on the way, is none any more ({error.strerror})") from None
+                raise OutRefusedError(
+                    f"{path}: {name}, a folder on the way, is none any more ({error.strerror})"
+                ) from None
             os.close(folder)
             folder = inner
         yield folder
@@ -57,7 +59,7 @@ def _open_folder(parent: int, name: str, *, make: bool) -> int:
 def take_out(code: Path, path: str, target: Path) -> None:
     """Copy an out of the workspace to a place that its stage cannot reach: what is looked at and what is saved are the same bytes.
 
-    ``target`` must not exist, its folder must. Links within the out stay links, to the copies of what they name. Raises CanonError for an out that
+    ``target`` must not exist, its folder must. Links within the out stay links, to the copies of what they name. Raises OutRefusedError for an out that
     is not there, that is or holds a link leading out of it, another name of a file that lies elsewhere, or anything but files and folders: it would
     bring in what whoever reads it may read.
     """
@@ -66,7 +68,7 @@ def take_out(code: Path, path: str, target: Path) -> None:
             top = os.path.realpath(code / posixpath.dirname(path)) + "/" + posixpath.basename(path)
             _Copy(path, Path(top), target).take(parent)
     except FileNotFoundError as error:
-        raise CanonError(
+        raise OutRefusedError(
             f"out {path} is not there ({posixpath.basename(str(error.filename))}): its stage did not write it"
         ) from None
 
@@ -89,7 +91,7 @@ class _Copy:
         else:
             self._take_file(self._top.name, parent, self._target)
         if any(self._names.values()):
-            raise CanonError(
+            raise OutRefusedError(
                 f"out {self._path} holds another name (a hard link) of a file that lies elsewhere; copy it"
             )
 
@@ -119,11 +121,11 @@ class _Copy:
         except FileNotFoundError:
             raise
         except OSError as error:  # a socket cannot be opened, and a link that was no link a moment ago
-            raise CanonError(f"out {self._path}: {name} cannot be read as a file ({error.strerror})") from None
+            raise OutRefusedError(f"out {self._path}: {name} cannot be read as a file ({error.strerror})") from None
         with os.fdopen(opened, "rb") as source:
             status = os.fstat(source.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise CanonError(
+                raise OutRefusedError(
                     f"out {self._path}: {name} is neither a file nor a folder; remove it at the end of the stage"
                 )
             if status.st_nlink > 1:
@@ -133,8 +135,8 @@ class _Copy:
                 shutil.copyfileobj(source, copy, _BLOCK)
                 os.fchmod(copy.fileno(), 0o600 | (status.st_mode & 0o111))
 
-    def _leaves(self, link: Path) -> CanonError:
-        return CanonError(f"out {self._path}: {link} is a link that leads out of it; write the file itself")
+    def _leaves(self, link: Path) -> OutRefusedError:
+        return OutRefusedError(f"out {self._path}: {link} is a link that leads out of it; write the file itself")
 
 
 def _raise(error: OSError) -> None:

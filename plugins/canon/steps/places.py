@@ -32,7 +32,7 @@ class Places:
         return self.run / f"{number}.exit"
 
     def go_file(self, number: int) -> Path:
-        """What `push` says of the next stage: `run` or `hit`."""
+        """What `push` says of the next stage: `run` or `hit`, or `refused` of the one before."""
         return self.run / f"{number}.go"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from canon.dvc.runcache import reasons_without_entry, run_cache_key, run_cache_path, run_cache_value, without_sizes
 from canon.model.canonical import format_canonical
 from canon.model.cluster import MAIN
-from canon.model.errors import CanonError
+from canon.model.errors import CanonError, OutRefusedError
 from canon.model.stage import Stage
 from canon.output.yaml import format_yaml
 from canon.planning.lookup import MADE, Hit
@@ -44,7 +44,12 @@ def push_task(pod: Pod, say: Callable[[str], None]) -> None:
                     f"{keys[number]}: {'ended without a word' if code is None else f'failed with {code}'}; nothing is saved"
                 )
                 return
-            hits[keys[number]] = save_stage(work, inputs, keys[number], store, say)
+            try:
+                hits[keys[number]] = save_stage(work, inputs, keys[number], store, say)
+            except OutRefusedError:
+                if number + 1 < len(keys):
+                    _end_main(work.places, number + 1)
+                raise
             work.record(hits)
             number = _next(work, inputs, hits, number, store, say)
 
@@ -80,6 +85,14 @@ def _next(
     return len(keys)
 
 
+def _end_main(places: Places, number: int) -> None:
+    """Let `main`, which waits for a word on its next stage, end by itself: what this container says would not be seen beside a `main` that is killed."""
+    say_go(places, number, "refused")
+    end = time.monotonic() + GRACE
+    while time.monotonic() < end and not (places.emissary / MAIN / "exitcode").exists():
+        time.sleep(POLL)
+
+
 def wait_for_exit(places: Places, number: int) -> int | None:
     """The exit code that `main` wrote of a stage; None when `main` ended without one, as it does when it is killed."""
     file = places.exit_file(number)
@@ -111,7 +124,7 @@ def save_stage(work: Work, inputs: Inputs, key: str, store: Store, say: Callable
     stage = work.stages[key]
     reasons = reasons_without_entry(stage)
     if reasons:
-        raise CanonError(f"stage `{key}` cannot be saved: {reasons[0]}")
+        raise OutRefusedError(f"stage `{key}` cannot be saved: {reasons[0]}")
     outs = {path: store.save(work.places.code, path) for path in stage.out_paths}
     store.send({each.md5 for each in outs.values()})
     entry = without_sizes(inputs.entry(key, stage, outs))

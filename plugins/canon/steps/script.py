@@ -7,6 +7,7 @@ import posixpath
 import shlex
 from collections.abc import Mapping, Sequence
 
+from canon.model.cluster import REFUSED
 from canon.model.stage import Stage
 from canon.steps.places import Places
 
@@ -51,10 +52,11 @@ def _running(stage: Stage, number: int, places: Places, tags: Mapping[str, str])
 
 
 def _after_word(running: Sequence[str], number: int, places: Places) -> list[str]:
-    """Wait for `push`, which saves the stage before and says what becomes of this one: `run` or `hit`."""
+    """Wait for `push`, which saves the stage before and says what becomes of this one: `run`, `hit`, or `refused` where it cannot save that one."""
     go = shlex.quote(str(places.go_file(number)))
     return [
         f"while [ ! -e {go} ]; do sleep 0.2 2>/dev/null || sleep 1; done",  # POSIX knows whole seconds alone
+        f'[ "$(cat {go})" != refused ] || exit {REFUSED}',
         f'if [ "$(cat {go})" = run ]; then',
         *running,
         "fi",

@@ -47,6 +47,12 @@ def test_exit_codes_of_stages_are_written_until_one_fails(places: Places) -> Non
     assert [places.exit_file(number).read_text() for number in range(2)] == ["0\n", "3\n"]
 
 
+def test_nothing_runs_after_what_cannot_be_saved(places: Places) -> None:
+    places.go_file(1).write_text("refused\n")
+    assert started(places, "true", "touch ../begun").wait(timeout=60) == 65
+    assert not (places.code.parent / "begun").exists()
+
+
 @pytest.mark.parametrize("code", [0, 9])
 def test_a_command_that_is_terminated_puts_things_in_order_and_is_not_done(places: Places, code: int) -> None:
     """143 is a code that another attempt is made for. The command is a program that a shell runs, as almost all are."""
