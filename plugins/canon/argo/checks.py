@@ -101,12 +101,13 @@ def _template_findings(spec: Mapping[str, Any]) -> Iterator[_Finding]:
         if not _NAME.fullmatch(name):
             yield path, f"`{name}` is no name of a template"
         scope = Scope(parameters, _names(template.get("inputs")))
-        yield from _quantity_findings(template, path)
+        of_pod = {key: value for key, value in template.items() if key != "dag"}
+        yield from _quantity_findings(of_pod, path)
         yield from _patch_findings(template.get("podSpecPatch"), f"{path}.podSpecPatch")
         expression = template.get("retryStrategy", {}).get("expression", "")
         for finding in expression_findings(expression, scope, RETRIED):
             yield f"{path}.retryStrategy.expression", finding
-        yield from _tags({key: value for key, value in template.items() if key != "dag"}, scope, path)
+        yield from _tags(of_pod, scope, path)
         if "dag" in template:
             yield from _dag_findings(template["dag"]["tasks"], templates, scope, f"{path}.dag")
 

@@ -107,7 +107,8 @@ def pod_problems(project: Project, stages: Mapping[str, Sequence[Stage]]) -> Ite
     for pipeline in project.pipelines:
         files = {pipeline.declaration.dvc_file: pipeline.file}
         of_pipeline = stages.get(pipeline.name, ())
-        made = {path for stage in of_pipeline for path in stage.out_paths}
+        read = {file for stage in of_pipeline for file, _ in stage.param_paths}
+        made = _made(read, {path for stage in of_pipeline for path in stage.out_paths})
         for stage in of_pipeline:
             for reason in (*reasons_without_entry(stage), *_made_params(stage, made)):
                 yield _problem(
@@ -119,8 +120,15 @@ def pod_problems(project: Project, stages: Mapping[str, Sequence[Stage]]) -> Ite
             )
 
 
+def _made(files: Collection[str], outs: Collection[str]) -> frozenset[str]:
+    """Those of the files that are outs, or lie in one."""
+    return frozenset(
+        file for file in files if any(str(each) in outs for each in (PurePosixPath(file), *PurePosixPath(file).parents))
+    )
+
+
 def _made_params(stage: Stage, made: Collection[str]) -> Iterator[str]:
     """Values of params are taken from the commit: a stage that is planned before anything runs cannot know others."""
     for file, _ in stage.param_paths:
-        if any(str(path) in made for path in (PurePosixPath(file), *PurePosixPath(file).parents)):
+        if file in made:
             yield f"its params file `{file}` is made by a stage; make it a dep, and let the command read it"

@@ -68,19 +68,34 @@ def render_environment(pipeline: Pipeline) -> RenderedFile | None:
     )
 
 
-def resolve_pipeline(project: Project, pipeline: Pipeline) -> tuple[dict[str, Any], list[Stage]]:
+def resolve_pipeline(project: Project, pipeline: Pipeline) -> tuple[Mapping[str, Any], list[Stage]]:
     """The mapping of a pipeline's dvc.yaml and its resolved stages, `track` among both.
 
     Raises ProblemsError where DVC's own resolver refuses a template.
     """
     declaration = pipeline.declaration
-    document = build_document(pipeline, local_sources(project, pipeline))
-    stages = resolve_document(project.root, pipeline, document)
+    document, declared = declared_document(project, pipeline)
+    stages = [*declared]
     if declaration.track:
         _check_folders(pipeline, stages)
         track = _generated(declaration, build_track_stage(project.root, pipeline, stages))
-        document["stages"][TRACK] = track
+        document = {**document, "stages": {**document["stages"], TRACK: track}}
         stages.append(stage_from_definition(TRACK, track, declaration.dvc_file))
+    return document, stages
+
+
+def declared_document(project: Project, pipeline: Pipeline) -> tuple[Mapping[str, Any], tuple[Stage, ...]]:
+    """The mapping of a pipeline's dvc.yaml without `track`, and its stages. Raises ProblemsError.
+
+    Several adapters ask for it. Where no template makes it depend on other files it is kept with the project.
+    """
+    known: tuple[Pipeline, Mapping[str, Any], tuple[Stage, ...]] | None = project.documents.get(pipeline.name)
+    if known is not None and known[0] is pipeline:
+        return known[1], known[2]
+    document = build_document(pipeline, local_sources(project, pipeline))
+    stages = tuple(resolve_document(project.root, pipeline, document))
+    if not has_templating(document):
+        project.documents[pipeline.name] = pipeline, document, stages
     return document, stages
 
 
@@ -193,7 +208,9 @@ def _declared(pipeline: Pipeline, stage: Mapping[str, Any]) -> dict[str, Any]:
             additions.append(("deps", _relative(environment.requirements, wdir)))
         if environment.image:
             additions.append(("params", {_relative(pipeline.environment_file, wdir): ["environment.image"]}))
-    read = {dep: name for dep in definition.get("deps") or () if (name := _in_place(declaration, wdir, dep))}
+    left = [data for data in declaration.data.values() if not data.materialize]
+    deps = definition.get("deps") or () if left else ()
+    read = {dep: name for dep in deps if (name := _in_place(declaration, wdir, dep))}
     if read:
         definition["deps"] = [dep for dep in definition["deps"] if dep not in read] or None
         additions.append(("params", {_relative(pipeline.pins_file, wdir): sorted(set(read.values()))}))

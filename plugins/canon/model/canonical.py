@@ -15,10 +15,16 @@ from typing import TypeAlias
 JSON: TypeAlias = bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"] | None
 
 
+_AS_THEY_ARE = frozenset({str, int, bool, type(None)})
+
+
 def _finite(value: object) -> object:
+    kind = type(value)
+    if kind in _AS_THEY_ARE:  # almost all that there is
+        return value
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ class Project:
     root: Path
     settings: Settings
     pipelines: tuple[Pipeline, ...]
+    documents: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """What follows from the declarations alone, by the pipeline, once it was asked for (`canon.dvc.render.declared_document`)."""
 
     def pipeline(self, name: str) -> Pipeline:
         """Return the pipeline of that name. Raises CanonError, naming those that there are."""

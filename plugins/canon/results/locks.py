@@ -10,7 +10,7 @@ from typing import Any
 
 from canon.dvc.lockfile import load_lockfile
 from canon.dvc.objects import stored_files
-from canon.dvc.render import build_document, local_sources, resolve_document
+from canon.dvc.render import declared_document
 from canon.dvc.track_stage import result_path
 from canon.model.declaration import TRACK
 from canon.model.errors import CanonError
@@ -45,8 +45,7 @@ def load_lock(root: Path, pipeline: Pipeline) -> Lock:
 
 def declared_stages(project: Project, pipeline: Pipeline) -> tuple[Stage, ...]:
     """The stages whose entries belong to the result: all that dvc.yaml has but `track`."""
-    document = build_document(pipeline, local_sources(project, pipeline))
-    return tuple(resolve_document(project.root, pipeline, document))
+    return declared_document(project, pipeline)[1]
 
 
 def load_result_of_lock(pipeline: Pipeline, lock: Lock, cache: Path, workspace: Path | None) -> tuple[bytes, str]:
