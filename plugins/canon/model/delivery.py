@@ -51,6 +51,10 @@ class Environment(Declared):
     from_: DnsName | None = Field(
         default=None, alias="from", description="the environment that releases are promoted from"
     )
+    profile: Name | None = Field(
+        default=None,
+        description="without `from`: the profile whose Workflows release here; by default that of `triggers.sync`, or the only one with a registry",
+    )
     gates: tuple[Annotated[str, Field(pattern=GATE.pattern)], ...] = Field(
         default=(), description="conditions of a promotion"
     )

@@ -42,6 +42,12 @@ class Git(Declared):
     releases: Releases | None = None
 
 
+class ArgoCD(Declared):
+    """Where Argo CD is."""
+
+    namespace: DnsName = Field(default="argocd", description="of Argo CD itself, and of its Applications")
+
+
 class Tracking(Declared):
     """How results are logged."""
 
@@ -58,4 +64,5 @@ class Settings(Declared):
     git: Git | None = None
     tools_image: Text | None = None
     executor: Literal["patch", "supervisor", "none"] = "patch"
+    argocd: ArgoCD = ArgoCD()
     tracking: Tracking = Tracking()
