@@ -28,6 +28,7 @@ COMMANDS = {
     "step": ("step",),
     "image": ("image",),
     "serve": ("serve",),
+    "status": ("status",),
 }
 """Modules beside this one, and the commands that each adds, in the order of `canon --help`."""
 app = typer.Typer(

@@ -71,6 +71,8 @@ ACCEPT_VARIABLE = "CANON_ACCEPT"
 
 PIPELINE_LABEL, PROFILE_LABEL, TASK_LABEL = "canon.dev/pipeline", "canon.dev/profile", "canon.dev/task"
 """On every pod."""
+ENVIRONMENT_LABEL = "canon.dev/environment"
+"""On every pod of a service."""
 TMP = "/tmp"  # noqa: S108  an emptyDir of the pod's own
 TOOLS_PYTHON = "/opt/canon/tools/bin/python"
 IMAGE_CODE = "/opt/canon/src"
@@ -95,3 +97,17 @@ def workflow_name(pipeline: str, profile: str) -> str:
 def account_name(pipeline: str, what: str) -> str:
     """The ServiceAccount of a pipeline for one of `ACCOUNTS`."""
     return f"canon-{pipeline}-{what}"
+
+
+SERVE = "serve"
+"""Container of a service's pod that answers with the model."""
+
+
+def application_name(pipeline: str, environment: str) -> str:
+    """Argo CD's Application of an environment."""
+    return f"{pipeline}-{environment}"
+
+
+def environment_path(pipeline: str, environment: str) -> str:
+    """The folder that this Application watches, from the root."""
+    return f"argo/{pipeline}/environments/{environment}"

@@ -104,7 +104,7 @@ class Origin:
         if self.default is None or self.default not in self.heads:
             return otherwise
         commit = self.head(self.default)
-        text = self._text(commit, SETTINGS_FILE)
+        text = self.text(commit, SETTINGS_FILE)
         try:
             settings = tomllib.loads(text or "").get("tool", {}).get("canon", {})
             found = settings["git"].get("branch", "main")
@@ -112,7 +112,8 @@ class Origin:
             return otherwise
         return found if isinstance(found, str) else otherwise
 
-    def _text(self, commit: str, path: str) -> str | None:
+    def text(self, commit: str, path: str) -> str | None:
+        """A file of a commit; None where the commit has none there, or one that is no text."""
         try:
             return run_git(self.root, "cat-file", "blob", f"{commit}:{path}", env=self._env).decode()
         except (CanonError, UnicodeDecodeError):

@@ -1,0 +1,1 @@
+"""What Argo CD reads, and what the cluster says of it."""
