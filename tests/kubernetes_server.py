@@ -79,7 +79,7 @@ class KubernetesServer:
                 del timestamp
                 return format_datetime(owner.clock or datetime.now(UTC), usegmt=True)
 
-            def do_GET(self) -> None:  # noqa: N802  the base's name
+            def do_GET(self) -> None:
                 owner.requests.append(self.path)
                 owner.tokens.append(self.headers.get("Authorization", ""))
                 for index, (pattern, fault) in enumerate(owner.faults):

@@ -110,7 +110,7 @@ def pod_from_object(found: Mapping[str, Any], repository: str = "") -> Pod:
     ready = next((each for each in _list(status, "conditions") if _text(each, "type") == "Ready"), {})
     owner = next((each for each in _list(meta, "ownerReferences") if each.get("controller") is True), {})
     image_id = _text(its, "imageID")
-    is_ready = _text(ready, "status") == "True" and its.get("ready") is True
+    is_ready = _text(ready, "status") == "True" and (its.get("ready") is True or not container)
     return Pod(
         name=_text(meta, "name"),
         replica_set=_text(owner, "name"),
@@ -119,7 +119,7 @@ def pod_from_object(found: Mapping[str, Any], repository: str = "") -> Pod:
         digest=_digest(image_id),
         started=_time(_mapping(_mapping(its, "state"), "running"), "startedAt"),
         ready=_time(ready, "lastTransitionTime") if is_ready else None,
-        trouble=_trouble(its, status),
+        trouble=_trouble(its, status) if container else "",
         serves=bool(container),
         is_ready=is_ready,
         is_ending="deletionTimestamp" in meta,

@@ -16,7 +16,6 @@ DRIFT: State = "drift"
 UNKNOWN: State = "cannot tell"
 HERE = frozenset({"https://kubernetes.default.svc", "in-cluster", ""})
 """Destinations that are the cluster in which Argo CD itself runs."""
-DECIDING: tuple[State, ...] = (UNKNOWN, DRIFT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ class Row:
     def state(self) -> State:
         """The worst that is said."""
         said = {each.state for each in self.words}
-        for state in reversed(DECIDING):
+        for state in (DRIFT, UNKNOWN):
             if state in said:
                 return state
         return "as declared" if self.declared.release else "never released"
@@ -107,7 +106,7 @@ def _words(declared: Declared, live: Live) -> Iterator[Words]:
 def _unreleased(live: Live) -> Iterator[Words]:
     pods = serving(live.pods)
     if pods:
-        yield Words(f"{_count(pods)} of it, and nothing was released", DRIFT)
+        yield Words(f"{_count(pods)}, and nothing was released", DRIFT)
     if live.application is not None:
         yield Words("Argo CD has an Application for it, and nothing was released", DRIFT)
 
