@@ -119,6 +119,18 @@ class KubernetesServer:
         self._server.shutdown()
         self._server.server_close()
 
+    def forget(self) -> None:
+        """Be as it was at first."""
+        new = KubernetesServer(self.folder)
+        self.namespaces, self.applications, self.pods, self.rights = (
+            new.namespaces,
+            new.applications,
+            new.pods,
+            new.rights,
+        )
+        self.has_argocd, self.clock, self.page = new.has_argocd, new.clock, new.page
+        self.faults, self.requests, self.tokens = new.faults, new.requests, new.tokens
+
     @property
     def url(self) -> str:
         return f"http{'s' if self.has_tls else ''}://127.0.0.1:{self._server.server_address[1]}"
@@ -129,9 +141,10 @@ class KubernetesServer:
         """A kubeconfig for it, with the token or another way to be known; ``cluster`` adds to what it says of the server."""
         file = self.folder / name
         trusted = {"certificate-authority": str(self.authority)} if self.authority else {}
+        its = {"server": self.url, **trusted, **(cluster or {})}
         content = {
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
-            "clusters": [{"name": "test", "cluster": {"server": self.url, **trusted, **(cluster or {})}}],
+            "clusters": [{"name": "test", "cluster": {key: value for key, value in its.items() if value is not None}}],
             "users": [{"name": "me", "user": {"token": TOKEN} if user is None else dict(user)}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "me"}}],
         }  # fmt: skip
@@ -141,7 +154,8 @@ class KubernetesServer:
     def reply(self, target: str, authorization: str) -> Reply:
         parts = urlsplit(target)
         query = {key: values[-1] for key, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
-        if authorization != f"Bearer {TOKEN}":
+        kind, _, token = authorization.partition(" ")
+        if (kind.lower(), token) != ("bearer", TOKEN):
             return status(401, "Unauthorized", "Unauthorized")
         match parts.path.split("/"):
             case ["", "apis", "argoproj.io", "v1alpha1", "namespaces", namespace, "applications", name]:

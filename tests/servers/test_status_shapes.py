@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,12 +27,19 @@ DECLARED = Declared(
 WAITING = Declared("toy", "staging", 1, "toy-staging", DECLARED.watches)
 
 
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesServer]:
-    monkeypatch.setattr(live_server, "pause", lambda _: None)
-    with KubernetesServer(tmp_path, clock=datetime.fromisoformat(NOW)) as found:
-        found.applications["argocd", "toy-staging"] = application()
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesServer]:
+    with KubernetesServer(tmp_path_factory.mktemp("kubernetes")) as found:
         yield found
+
+
+@pytest.fixture
+def server(one: KubernetesServer, monkeypatch: pytest.MonkeyPatch) -> KubernetesServer:
+    monkeypatch.setattr(live_server, "pause", lambda _: None)
+    one.forget()
+    one.clock = datetime.fromisoformat(NOW)
+    one.applications["argocd", "toy-staging"] = application()
+    return one
 
 
 def seen(server: KubernetesServer, pods: Sequence[Object], declared: Declared = DECLARED) -> tuple[Row, datetime]:

@@ -12,6 +12,7 @@ import queue
 import re
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -176,7 +177,9 @@ def _connection(configuration: Any, source: str) -> Connection:  # noqa: ANN401 
         raise CanonError(f"{source}: its token has characters that no token has; correct it")
     headers = {"Accept": "application/json", "User-Agent": "canon", **({"Authorization": token} if token else {})}
     try:
-        pool = RESTClientObject(configuration).pool_manager
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it misses for SOCKS is said below
+            pool = RESTClientObject(configuration).pool_manager
     except ImportError:
         raise CanonError(f"{source}: its proxy-url is of SOCKS, for which PySocks has to be installed") from None
     except (ValueError, AttributeError):

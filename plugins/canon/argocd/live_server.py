@@ -178,15 +178,15 @@ class Cluster:
             ) from None
         except (urllib3.exceptions.NameResolutionError, urllib3.exceptions.LocationParseError):
             raise LiveUnreachableError(f"there is no host {host}; correct the server of {source}") from None
-        except urllib3.exceptions.TimeoutError:
-            raise LiveUnreachableError(
-                f"{host} does not answer in time: does this machine reach the cluster?"
-            ) from None
         except (HTTPError, OSError, ValueError) as error:
-            why = "connection refused" if "refused" in str(error) else type(error).__name__
-            raise LiveUnreachableError(
-                f"{host} does not answer ({why}): does this machine reach the cluster?"
-            ) from None
+            slow = isinstance(error, urllib3.exceptions.TimeoutError)
+            if slow and not isinstance(
+                error, urllib3.exceptions.NewConnectionError
+            ):  # which is one, too, when it is refused
+                why = "in time"
+            else:
+                why = f"({'connection refused' if 'refused' in str(error) else type(error).__name__})"
+            raise LiveUnreachableError(f"{host} does not answer {why}: does this machine reach the cluster?") from None
 
     def _problem(self, status: int, content: bytes, kind: str, right: str) -> LiveError:
         host = self._connection.host
