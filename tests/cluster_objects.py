@@ -44,7 +44,7 @@ def application(
         "status": {
             "sync": {"status": "Synced", "revision": revision},
             "health": {"status": "Healthy", "lastTransitionTime": HEALTHY},
-            "operationState": {"phase": "Succeeded", "message": "successfully synced", "finishedAt": HEALTHY, "startedAt": RELEASED},
+            "operationState": {"phase": "Succeeded", "operation": {"sync": {}}, "message": "successfully synced", "finishedAt": HEALTHY, "startedAt": RELEASED},
             "reconciledAt": "2026-11-02T11:59:00Z",
             **status,
         },

@@ -155,6 +155,8 @@ class KubernetesServer:
         parts = urlsplit(target)
         query = {key: values[-1] for key, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
         kind, _, token = authorization.partition(" ")
+        if not authorization:
+            return status(403, "Forbidden", f'{parts.path} is forbidden: User "system:anonymous" cannot get it')
         if (kind.lower(), token) != ("bearer", TOKEN):
             return status(401, "Unauthorized", "Unauthorized")
         match parts.path.split("/"):

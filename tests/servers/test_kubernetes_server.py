@@ -105,6 +105,10 @@ def test_which_kubeconfig_is_meant(server: KubernetesServer, monkeypatch: pytest
     monkeypatch.setenv("KUBECONFIG", f"{server.folder / 'none'}:{bad}")
     with pytest.raises(LiveUnreachableError, match=r"does not take the credentials of .*/another \(401\); log in"):
         ask(None)
+    with pytest.raises(
+        LiveForbiddenError, match=r"/nobody gives no credentials, and without any nobody may get applications"
+    ):
+        ask(server.kubeconfig({}, name="nobody"))
     good = server.kubeconfig(name="good")
     assert ask(good) == "Application"
     with pytest.raises(

@@ -216,7 +216,7 @@ def health(server: KubernetesServer, pods: Sequence[Object], duration: timedelta
 
 
 def test_healthy_for_a_day(server: KubernetesServer) -> None:
-    assert health(server, [pod()]) == (True, "staging runs toy#staging#7 in 1 pods, healthy for more than 1d")
+    assert health(server, [pod()]) == (True, "staging runs toy#staging#7 in 1 pod, healthy for more than 1d")
     server.clock = datetime.fromisoformat("2026-11-01T10:00:00Z")
     found = health(server, [pod()])
     assert not found.holds

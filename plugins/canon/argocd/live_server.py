@@ -197,9 +197,7 @@ class Cluster:
             )
             return self._lost
         if status == 403:  # noqa: PLR2004
-            user = re.search(r'[Uu]ser "([^"]+)"', said)
-            who = f"account {user[1]}" if user else f"account of {self._connection.source}"
-            return LiveForbiddenError(f"the {who} may not {right} (403); give it that right")
+            return self._forbidden(said, right)
         if status == 404:  # noqa: PLR2004
             if "json" in kind and said:
                 return LiveMissingError(said)
@@ -207,9 +205,17 @@ class Cluster:
                 f"knows no {APPLICATIONS}: is Argo CD installed there?" if APPLICATIONS in right else "is no API server"
             )
             return LiveError(f"{host} {what} (404)")
-        if 300 <= status < 400:  # noqa: PLR2004
+        if status < 400:  # noqa: PLR2004
             return LiveError(f"{host} redirects, which is not followed: the credentials are for no other")
         return LiveError(f"{host} answers {status}{f': {said}' if said else ''}; asked was: {right}")
+
+    def _forbidden(self, said: str, right: str) -> LiveForbiddenError:
+        source = self._connection.source
+        user = re.search(r'[Uu]ser "([^"]+)"', said)
+        if user and user[1] == "system:anonymous":
+            return LiveForbiddenError(f"{source} gives no credentials, and without any nobody may {right} (403)")
+        who = f"account {user[1]}" if user else f"account of {source}"
+        return LiveForbiddenError(f"the {who} may not {right} (403); give it that right")
 
     def _said(self, content: bytes) -> str:
         """The words of a failure (kind Status of API servers), in one line; what was sent may come back in it."""

@@ -36,8 +36,9 @@ def healthy_since(row: Row, duration: timedelta, now: datetime) -> Finding:
             False,
             f"{name} is not known to be healthy for {format_duration(duration)}: {'; '.join(dict.fromkeys(said))}",
         )
-    pods = len(serving(row.live.pods))
-    return Finding(True, f"{name} runs {release.tag} in {pods} pods, healthy for more than {format_duration(duration)}")
+    number = len(serving(row.live.pods))
+    pods = "1 pod" if number == 1 else f"{number} pods"
+    return Finding(True, f"{name} runs {release.tag} in {pods}, healthy for more than {format_duration(duration)}")
 
 
 def _missing(row: Row, release: Release, duration: timedelta, now: datetime) -> Iterator[str]:
