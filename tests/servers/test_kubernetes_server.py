@@ -122,6 +122,12 @@ def test_which_kubeconfig_is_meant(server: KubernetesServer, monkeypatch: pytest
         ask(Path("/nowhere"))
 
 
+def test_without_the_client(server: KubernetesServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_connection, "find_spec", lambda _: None)
+    with pytest.raises(CanonError, match="client is not installed, which the tools image leaves out"):
+        ask(server.kubeconfig())
+
+
 def test_the_account_of_a_pod(server: KubernetesServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from kubernetes.config import incluster_config
 
@@ -147,6 +153,7 @@ USERS: list[tuple[dict[str, Any], str]] = [
     ({"token": SECRET, "exec": 3, "client-certificate": "/nowhere"}, "File does not exist: /nowhere"),
     ({"exec": {"apiVersion": SECRET, "command": ["x"]}}, "gives no credentials: "),
     ({"exec": [SECRET]}, "gives no credentials: "),
+    ({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "x", "args": [SECRET], "env": [{"name": "A"}]}}, "gives no credentials: Invalid kube-config file. Expected key value in "),
     ({"token": f"{SECRET}\x00\n{SECRET}"}, "characters that no token has"),
     ({"client-key-data": SECRET, "client-certificate-data": SECRET}, "no kubeconfig that can be read"),
 ]  # fmt: skip
@@ -283,14 +290,16 @@ def test_what_is_not_there(server: KubernetesServer) -> None:
         assert cluster.has_namespace("nowhere") is False
 
 
-@pytest.mark.parametrize("fault", [None, 30.0], ids=["cut", "hangs"])
-def test_who_does_not_answer_is_asked_once(server: KubernetesServer, fault: float | None) -> None:
+@pytest.mark.parametrize(
+    ("fault", "words"), [(None, r"does not answer \("), (30.0, "does not answer in time")], ids=["cut", "hangs"]
+)
+def test_who_does_not_answer_is_asked_once(server: KubernetesServer, fault: float | None, words: str) -> None:
     server.faults = [("applications", fault)]
     with opened_connection(Reach(server.kubeconfig())) as connection:
         cluster = Cluster(connection)
-        with pytest.raises(LiveUnreachableError, match="does not answer"):
+        with pytest.raises(LiveUnreachableError, match=words):
             cluster.application("argocd", "toy-staging")
-        with pytest.raises(LiveUnreachableError, match="does not answer"):
+        with pytest.raises(LiveUnreachableError, match=words):
             cluster.pods("toy", "toy", "staging")
     assert len(server.requests) == 1
 

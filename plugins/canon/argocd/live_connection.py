@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,6 +60,10 @@ def opened_connection(reach: Reach) -> Iterator[Connection]:
     """Prepare to ask the cluster; nothing is sent yet. Keys of a kubeconfig lie in a folder that is gone afterwards. Raises CanonError."""
     files = _files(reach)
     source = _source(files, reach)
+    if find_spec("kubernetes") is None:
+        raise CanonError(
+            "Kubernetes' client is not installed, which the tools image leaves out; install Canon with all that it requires"
+        )
     with tempfile.TemporaryDirectory(prefix="canon-kube-", ignore_cleanup_errors=True) as folder:
         configuration = _heard(source, lambda: _configuration(files, reach.context, folder))
         connection = _connection(configuration, source)
