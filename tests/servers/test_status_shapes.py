@@ -113,6 +113,8 @@ PODS: list[tuple[str, Object, str, list[str]]] = [
     ("containerd, imported", pod(image_id=f"sha256:{NEW}"), "cannot tell", [f"cannot tell what runs: sha256:{NEW} is the digest of no manifest, as the runtime gives it for toy-1"]),
     ("docker, loaded", pod(image_id=f"docker://sha256:{NEW}"), "cannot tell", [f"cannot tell what runs: docker://sha256:{NEW} is the digest of no manifest, as the runtime gives it for toy-1"]),
     ("CRI-O, an id", pod(image_id=NEW), "cannot tell", [f"cannot tell what runs: {NEW} is the digest of no manifest, as the runtime gives it for toy-1"]),
+    ("no imageID", changed(pod(), "status.containerStatuses.0.imageID", None), "cannot tell", ["cannot tell what runs: there is no imageID, as the runtime gives it for toy-1"]),
+    ("an id of another image", pod(digest=OLD, image_id=OLD), "drift", [f"toy-1 names {OLD[:12]}, released is {NEW[:12]}", f"cannot tell what runs: {OLD} is the digest of no manifest, as the runtime gives it for toy-1"]),
     ("changed in place", pod(image=f"{REPOSITORY}@sha256:{OLD}"), "drift", [f"toy-1 names {OLD[:12]} and runs {NEW[:12]}"]),
     ("init container of another image", pod(initContainerStatuses=INIT), "as declared", []),
     ("init container fails", pod(containerStatuses=[waiting("PodInitializing")], initContainerStatuses=[waiting("CrashLoopBackOff", "back-off", name="warm")]), "drift", ["toy-1: CrashLoopBackOff: back-off", "0 of 1 pods are ready with what was released"]),

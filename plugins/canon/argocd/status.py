@@ -112,7 +112,7 @@ def _unreleased(live: Live) -> Iterator[Words]:
 
 
 def _application_words(declared: Declared, application: Application) -> Iterator[Words]:
-    yield from watched_words(declared, application.watches)
+    yield from _watched_words(declared, application.watches)
     if application.is_ending:
         yield Words("its Application is being deleted", DRIFT)
     for problem in application.problems:
@@ -130,7 +130,7 @@ def _application_words(declared: Declared, application: Application) -> Iterator
         yield Words(f"a sync is going on{_after(application.operation_message)}")
 
 
-def watched_words(declared: Declared, found: Watched) -> Iterator[Words]:
+def _watched_words(declared: Declared, found: Watched) -> Iterator[Words]:
     """Where an Application follows something else than what is declared: what it says of it proves nothing then."""
     wanted = declared.watches
     for what, is_, should in (
@@ -163,8 +163,8 @@ def _pod_words(declared: Declared, release: Release, live: Live) -> Iterator[Wor
         yield Words(
             f"{_count(those)} {short(digest)}, released is {short(release.digest)}{_hint(declared, live)}", DRIFT
         )
-    yield from _spec_words(pods)
-    yield from untold_words(pods)
+    yield from _spec_words(pods, release)
+    yield from _untold_words(pods)
     for pod in pods:
         if pod.trouble:
             yield Words(f"{pod.name}: {pod.trouble}", DRIFT)
@@ -178,7 +178,7 @@ def _pod_words(declared: Declared, release: Release, live: Live) -> Iterator[Wor
         yield Words(f"{ready} of {declared.replicas} pods are ready with what was released{gone}", DRIFT)
 
 
-def _spec_words(pods: Sequence[Pod]) -> Iterator[Words]:
+def _spec_words(pods: Sequence[Pod], release: Release) -> Iterator[Words]:
     """What the specs of pods name."""
     by_tag = [pod for pod in pods if pod.serves and not pod.pinned]
     for image in dict.fromkeys(pod.image for pod in by_tag):
@@ -186,20 +186,20 @@ def _spec_words(pods: Sequence[Pod]) -> Iterator[Words]:
     for pod in pods:
         if pod.pinned and pod.digest and pod.pinned != pod.digest:
             yield Words(f"{pod.name} names {short(pod.pinned)} and runs {short(pod.digest)}", DRIFT)
+        elif pod.pinned and not pod.digest and pod.pinned != release.digest:
+            yield Words(f"{pod.name} names {short(pod.pinned)}, released is {short(release.digest)}", DRIFT)
 
 
-def untold_words(pods: Sequence[Pod]) -> Iterator[Words]:
+def _untold_words(pods: Sequence[Pod]) -> Iterator[Words]:
     """Pods of which nobody says what they run."""
     unknown = [pod.name for pod in pods if not pod.serves]
     if unknown:
         yield Words(f"which of several containers serves cannot be told: {listed(unknown)}", UNKNOWN)
-    silent = [pod for pod in pods if pod.serves and pod.image_id and not pod.digest]
+    silent = [pod for pod in pods if pod.serves and not pod.digest and not pod.trouble]
     if silent:
         names = listed([pod.name for pod in silent])
-        yield Words(
-            f"cannot tell what runs: {silent[0].image_id} is the digest of no manifest, as the runtime gives it for {names}",
-            UNKNOWN,
-        )
+        given = f"{silent[0].image_id} is the digest of no manifest" if silent[0].image_id else "there is no imageID"
+        yield Words(f"cannot tell what runs: {given}, as the runtime gives it for {names}", UNKNOWN)
 
 
 def _hint(declared: Declared, live: Live) -> str:
