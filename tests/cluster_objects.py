@@ -53,7 +53,7 @@ def application(
 
 def pod(
     name: str = "toy-1", digest: str = NEW, *, environment: str = "staging", image: str | None = None, image_id: str | None = None,
-    container: str = "serve", replica_set: str = "toy-5d8f", **status: Any,
+    container: str = "serving", replica_set: str = "toy-5d8f", **status: Any,
 ) -> Object:  # fmt: skip
     """A pod that serves; ``status`` replaces keys of its status."""
     pinned = f"{REPOSITORY}@sha256:{digest}"
@@ -79,7 +79,7 @@ def pod(
     }  # fmt: skip
 
 
-def waiting(reason: str, message: str = "", image_id: str = "", name: str = "serve") -> Object:
+def waiting(reason: str, message: str = "", image_id: str = "", name: str = "serving") -> Object:
     """The status of a container that does not run."""
     return {
         "name": name,

@@ -121,7 +121,7 @@ PODS: list[tuple[str, Object, str, list[str]]] = [
     ("no image", pod(containerStatuses=[waiting("ImagePullBackOff", "Back-off pulling\x1b[2J")]), "drift", ["toy-1: ImagePullBackOff: Back-off pulling\ufffd[2J", "0 of 1 pods are ready with what was released"]),
     ("not scheduled", changed(pod(phase="Pending", conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]), "status.containerStatuses", None), "drift", ["toy-1: Unschedulable: 0/3 nodes", "0 of 1 pods are ready with what was released"]),
     ("not ready", pod(conditions=[{"type": "Ready", "status": "False"}]), "drift", ["0 of 1 pods are ready with what was released"]),
-    ("crashed", pod(containerStatuses=[{"name": "serve", "imageID": f"{REPOSITORY}@sha256:{NEW}", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]), "drift", ["toy-1: OOMKilled (exit code 137)", "0 of 1 pods are ready with what was released"]),
+    ("crashed", pod(containerStatuses=[{"name": "serving", "imageID": f"{REPOSITORY}@sha256:{NEW}", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]), "drift", ["toy-1: OOMKilled (exit code 137)", "0 of 1 pods are ready with what was released"]),
     ("nonsense", {"metadata": {"name": 3, "labels": pod()["metadata"]["labels"], "ownerReferences": "x"}, "spec": {"containers": {"a": 1}}, "status": []}, "drift", ["which of several containers serves cannot be told: ", "0 of 1 pods are ready with what was released"]),
 ]  # fmt: skip
 
@@ -137,7 +137,7 @@ def test_the_container_that_serves_is_found_beside_others(server: KubernetesServ
     mesh = {"name": "mesh", "image": f"mesh.example.com/proxy@sha256:{OLD}"}
     its = {"name": "mesh", "ready": True, "imageID": mesh["image"], "state": {"running": {}}}
     for name, other, state in (
-        ("serve", mesh, "as declared"),
+        ("serving", mesh, "as declared"),
         ("web", mesh, "as declared"),
         ("web", {**mesh, "image": TAG}, "cannot tell"),
     ):

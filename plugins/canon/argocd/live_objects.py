@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from canon.model.cluster import SERVE
+from canon.model.cluster import SERVING
 from canon.model.errors import printable
 
 MAX_WORDS = 200
@@ -129,8 +129,9 @@ def pod_from_object(found: Mapping[str, Any], repository: str = "") -> Pod:
 
 def _serving(containers: list[Mapping[str, Any]], repository: str) -> Mapping[str, Any]:
     """The container that serves: by its name, as the only one, as the only one of that image; none of several else."""
-    of_image = [each for each in containers if repository and _repository(_text(each, "image")) == repository]
-    for candidates in ([each for each in containers if _text(each, "name") == SERVE], containers, of_image):
+    wanted = _repository(repository)
+    of_image = [each for each in containers if wanted and _repository(_text(each, "image")) == wanted]
+    for candidates in ([each for each in containers if _text(each, "name") == SERVING], containers, of_image):
         if len(candidates) == 1:
             return candidates[0]
     return {}

@@ -99,7 +99,7 @@ def account_name(pipeline: str, what: str) -> str:
     return f"canon-{pipeline}-{what}"
 
 
-SERVE = "serve"
+SERVING = "serving"
 """Container of a service's pod that answers with the model."""
 
 
