@@ -1,1 +1,1 @@
-"""What Argo CD reads, and what the cluster says of it."""
+"""What Argo CD reads: the manifests of the services, its Applications, and the cage around them."""
