@@ -11,9 +11,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from canon.argo.manifests import format_manifests
 from canon.argo.site import Remote
 from canon.argo.submission import build_own, build_reference, check_parameters
+from canon.manifests.text import format_manifests
 from canon.model.errors import CanonError
 from canon.model.project import load_project
 from canon.workflows.sites import build_site

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from canon.argo.manifests import format_manifests
+from canon.manifests.text import format_manifests
 from tests.clustered import COMMON, HEAD, SERVICES, SWEPT, SWEPT_PARAMS, make_clustered, sweep_of
 from tests.golden.test_golden import WRITE
 

@@ -6,16 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from canon.argo.site import Site
+from canon.manifests.pods import RESTRICTED, SCRATCH, build_env, build_resources, quiet_variables
 from canon.model import cluster
-from canon.model.pod import Gpu, Pod
+from canon.model.pod import Pod
 
-RESTRICTED: Mapping[str, Any] = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-}
-"""What the Pod Security Standard "restricted" asks of a container, and a root that is only read."""
-WORK, SCRATCH, PRIVATE, REGISTRY, SHARED_MEMORY = "work", "tmp", "private", "registry", "shared-memory"
+WORK, PRIVATE, REGISTRY = "work", "private", "registry"
 """Names of volumes."""
 MOUNTED = ("/canon", cluster.TMP, "/dev", "/var/run/argo", "/argo")
 """Where a user's volume would cover what Canon, Argo or the kernel mount."""
@@ -27,16 +22,7 @@ def restricted() -> Any:  # noqa: ANN401  Hera's models are not typed here
     """The security context of every container."""
     from hera.workflows import models as m
 
-    return m.SecurityContext(
-        allow_privilege_escalation=False,
-        read_only_root_filesystem=True,
-        capabilities=m.Capabilities(drop=["ALL"]),
-    )
-
-
-def quiet_variables() -> dict[str, str]:
-    """Variables of every container: the root is only read, and code that is compiled there would make hashes differ."""
-    return {"HOME": cluster.TMP, "TMPDIR": cluster.TMP, "PYTHONDONTWRITEBYTECODE": "1"}
+    return m.SecurityContext.model_validate(RESTRICTED)
 
 
 def tools_variables(site: Site) -> dict[str, str]:
@@ -76,13 +62,7 @@ def variables(values: Mapping[str, str], pod: Pod | None = None) -> list[Any]:
     """A container's `env`; those of a stage's `pod` replace ours of the same name."""
     from hera.workflows import models as m
 
-    secrets = dict(pod.secrets or {}) if pod else {}
-    plain = {**values, **((pod.env if pod else None) or {})}
-    found = [m.EnvVar(name=name, value=value) for name, value in plain.items() if name not in secrets]
-    for name, source in secrets.items():
-        chosen = m.SecretKeySelector(name=source.secret, key=source.key)
-        found.append(m.EnvVar(name=name, value_from=m.EnvVarSource(secret_key_ref=chosen)))
-    return found
+    return [m.EnvVar.model_validate(each) for each in build_env(values, pod)]
 
 
 def credentials(site: Site, whats: Iterable[str], required: Iterable[str] = (), prefix: str | None = None) -> list[Any]:
@@ -123,17 +103,7 @@ def small(cpu: str, memory: str, limit: str) -> Any:  # noqa: ANN401  Hera's mod
 
 
 def resources(pod: Pod) -> Any:  # noqa: ANN401  Hera's model, or None
-    """Resources of a stage's own container. A limit on cpu would only slow it down while nobody else wants it."""
+    """Resources of a stage's own container."""
     from hera.workflows import models as m
 
-    requests: dict[str, str] = {}
-    limits: dict[str, str] = {}
-    if pod.cpu is not None:
-        requests["cpu"] = pod.cpu if isinstance(pod.cpu, str) else repr(float(pod.cpu)).removesuffix(".0")
-    for name, value in (("memory", pod.memory), ("ephemeral-storage", pod.ephemeral_storage)):
-        if value is not None:
-            requests[name] = limits[name] = value
-    gpu = Gpu(count=pod.gpu) if isinstance(pod.gpu, int) and pod.gpu else pod.gpu
-    if isinstance(gpu, Gpu):  # an extended resource cannot be overcommitted: both, and equal
-        requests[gpu.resource] = limits[gpu.resource] = str(gpu.count)
-    return m.ResourceRequirements(requests=requests or None, limits=limits or None) if requests or limits else None
+    return m.ResourceRequirements.model_validate(found) if (found := build_resources(pod)) else None

@@ -15,13 +15,11 @@ from typing import Any
 from canon.argo.containers import (
     PRIVATE,
     REGISTRY,
-    SHARED_MEMORY,
     credentials,
     empty_dir,
     git_variables,
     mlflow_variables,
     mounts,
-    quiet_variables,
     registry_variables,
     resources,
     restricted,
@@ -31,8 +29,9 @@ from canon.argo.containers import (
     variables,
 )
 from canon.argo.site import Site
+from canon.manifests.pods import build_mounts, build_tolerations, build_volumes, quiet_variables
 from canon.model import cluster
-from canon.model.pod import Pod, Retries, Volume
+from canon.model.pod import Pod, Retries
 
 RETRY = (
     f"not (lastRetry.message contains 'deadline') and not (lastRetry.message startsWith 'push: Error (exit code {cluster.REFUSED})') and "
@@ -157,9 +156,6 @@ def build_stage(site: Site, name: str, pod: Pod, *, is_data: bool) -> Any:  # no
     from hera.workflows import models as m
 
     retries = Retries(limit=pod.retries) if isinstance(pod.retries, int) else pod.retries or Retries()
-    volumes = [empty_dir(PRIVATE), *(_volume(number, volume) for number, volume in enumerate(pod.volumes or (), 1))]
-    if pod.shared_memory:
-        volumes.append(empty_dir(SHARED_MEMORY, pod.shared_memory, "Memory"))
     return hera.ContainerSet(
         name=name,
         inputs=[hera.Parameter(name=cluster.TASK), hera.Parameter(name=cluster.IMAGE)],
@@ -168,17 +164,13 @@ def build_stage(site: Site, name: str, pod: Pod, *, is_data: bool) -> Any:  # no
         retry_strategy=_retries(retries, policy="Always", expression=RETRY) if retries.limit else None,
         active_deadline_seconds=seconds_from_duration(pod.timeout) if pod.timeout else None,
         node_selector=dict(pod.node_selector) if pod.node_selector else None,
-        tolerations=[m.Toleration(**_snake(each.model_dump(exclude_none=True))) for each in pod.tolerations or ()] or None,
+        tolerations=[m.Toleration.model_validate(each) for each in build_tolerations(pod)] or None,
         priority_class_name=pod.priority_class,
         init_containers=[_code()],
-        volumes=volumes,
+        volumes=[empty_dir(PRIVATE), *(m.Volume.model_validate(each) for each in build_volumes(pod))],
         volume_mounts=shared_mounts(),
         containers=[_fetch(site), _main(site, pod, is_data=is_data), _push(site)],
     )  # fmt: skip
-
-
-def _snake(toleration: dict[str, Any]) -> dict[str, Any]:
-    return {"toleration_seconds" if key == "tolerationSeconds" else key: value for key, value in toleration.items()}
 
 
 def _code() -> Any:  # noqa: ANN401
@@ -227,6 +219,7 @@ def _push(site: Site) -> Any:  # noqa: ANN401
 
 def _main(site: Site, pod: Pod, *, is_data: bool) -> Any:  # noqa: ANN401
     from hera import workflows as hera
+    from hera.workflows import models as m
 
     env = {**quiet_variables(), **mlflow_variables(site)}
     whats = ("mlflow",) if site.mlflow else ()
@@ -241,33 +234,9 @@ def _main(site: Site, pod: Pod, *, is_data: bool) -> Any:  # noqa: ANN401
         env=variables(env, pod),
         env_from=credentials(site, whats, pod.env_from or ()) or None,
         resources=resources(pod),
-        volume_mounts=_own_mounts(pod) or None,
+        volume_mounts=[m.VolumeMount.model_validate(each) for each in build_mounts(pod)] or None,
         security_context=restricted(),
     )
-
-
-def _own_mounts(pod: Pod) -> list[Any]:
-    from hera.workflows import models as m
-
-    found = [
-        m.VolumeMount(name=f"volume-{number}", mount_path=volume.mount, read_only=volume.read_only or None)
-        for number, volume in enumerate(pod.volumes or (), 1)
-    ]
-    return found + (mounts(**{SHARED_MEMORY: "/dev/shm"}) if pod.shared_memory else [])  # noqa: S108  where programs look for it
-
-
-def _volume(number: int, volume: Volume) -> Any:  # noqa: ANN401
-    from hera.workflows import models as m
-
-    name = f"volume-{number}"
-    if volume.claim:
-        claim = m.PersistentVolumeClaimVolumeSource(claim_name=volume.claim, read_only=volume.read_only or None)
-        return m.Volume(name=name, persistent_volume_claim=claim)
-    if volume.secret:
-        return m.Volume(name=name, secret=m.SecretVolumeSource(secret_name=volume.secret))
-    if volume.config_map:
-        return m.Volume(name=name, config_map=m.ConfigMapVolumeSource(name=volume.config_map))
-    return empty_dir(name, volume.empty_dir)
 
 
 def _retries(retries: Retries, *, policy: str, expression: str | None = None) -> Any:  # noqa: ANN401

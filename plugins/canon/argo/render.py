@@ -8,11 +8,11 @@ from typing import Any, TypeAlias
 from canon.argo.checks import check_workflow, schedule_problems
 from canon.argo.dag import build_dags, fill_in_hash
 from canon.argo.handbook import format_handbook
-from canon.argo.manifests import format_manifests
 from canon.argo.platform import build_platform
 from canon.argo.site import Site
 from canon.argo.triggers import build_push, build_schedule
 from canon.argo.workflow import Frame, build_frame, build_workflow_template
+from canon.manifests.text import format_manifests
 from canon.model.dag import dag_hash
 from canon.model.declaration import Declaration
 from canon.model.delivery import Triggers

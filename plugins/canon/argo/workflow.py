@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from canon.argo.annotations import description_annotation, title_annotation
-from canon.argo.containers import RESTRICTED, SCRATCH, UID, WORK, empty_dir
+from canon.argo.containers import UID, WORK, empty_dir
 from canon.argo.dag import MAIN
-from canon.argo.manifests import readable
 from canon.argo.pods import build_deliver, build_plan, build_stage, seconds_from_duration
 from canon.argo.site import Site
+from canon.manifests.pods import RESTRICTED, SCRATCH, pod_security
+from canon.manifests.text import readable
 from canon.model import cluster
 from canon.model.canonical import sha256_of
 from canon.model.declaration import Declaration
@@ -104,9 +105,7 @@ def build_workflow_template(frame: Frame) -> dict[str, Any]:
         image_pull_secrets=[m.LocalObjectReference(name=name) for name in pull_secrets] or None,
         workflow_metadata=m.WorkflowMetadata(labels=labels, annotations=title),
         pod_metadata=m.Metadata(labels=labels),
-        security_context=m.PodSecurityContext(
-            run_as_non_root=True, run_as_user=UID, run_as_group=UID, fs_group=UID, seccomp_profile=m.SeccompProfile(type="RuntimeDefault")
-        ),
+        security_context=m.PodSecurityContext.model_validate(pod_security(UID)),
         pod_spec_patch=_pod_spec_patch(site),
         synchronization=m.Synchronization(mutexes=[m.Mutex(name=f"canon-{site.name}")]),
         parallelism=workflow.parallelism,

@@ -71,7 +71,7 @@ def submit(
         argo = connected(server, ready.declared.server, required=not dry_run)
         submission = build_submission(ready, argo, say)
     if dry_run:
-        from canon.argo.manifests import readable
+        from canon.manifests.text import readable
 
         manifest = submission.manifest
         put_json(manifest) if json_ else put(format_yaml(readable(manifest), width=1000).rstrip("\n"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from canon.argo.checks import LONGEST_NAME
 from canon.argo.containers import MOUNTED
 from canon.git import clean_url
+from canon.manifests.pods import volume_findings
 from canon.model.cluster import workflow_name
 from canon.model.definition import ForeachDefinition
 from canon.model.errors import Problem
@@ -104,18 +104,8 @@ def declaration_problems(project: Project, pipeline: Pipeline) -> Iterator[Probl
 
 
 def _volume_problems(file: str, stage: str, pod: Pod | None) -> Iterator[Problem]:
-    seen: set[str] = {"/dev/shm"} if pod and pod.shared_memory else set()  # noqa: S108  where shared memory is
-    for index, volume in enumerate((pod.volumes if pod else None) or ()):
-        path = f"stages.{stage}.pod.volumes[{index}]"
-        sources = [each for each in (volume.claim, volume.secret, volume.config_map, volume.empty_dir) if each]
-        if len(sources) != 1:
-            remedy = "name exactly one of claim, secret, config_map and empty_dir"
-            yield Problem(file=file, path=path, message=f"has {len(sources)} sources", remedy=remedy)
-        place = posixpath.normpath(volume.mount)
-        if any(place == own or place.startswith(f"{own}/") for own in MOUNTED) or place in {"/", *seen}:
-            message, remedy = f"something else lies at {place} in the pod", "mount it elsewhere, for example below /mnt"
-            yield Problem(file=file, path=path, message=message, remedy=remedy)
-        seen.add(place)
+    for index, message, remedy in volume_findings(pod, MOUNTED):
+        yield Problem(file=file, path=f"stages.{stage}.pod.volumes[{index}]", message=message, remedy=remedy)
 
 
 def foreign_problems(pipeline: Pipeline, stages: Mapping[str, Sequence[Stage]]) -> Iterator[Problem]:

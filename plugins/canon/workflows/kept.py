@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import canon.argo
+import canon.manifests
 from canon.argo.render import Manifests, build_manifests
 from canon.argo.workflow import Frame
 from canon.model import cluster
@@ -42,7 +43,8 @@ def kept_manifests(root: Path, frame: Frame) -> Manifests:
 
 def _key(frame: Frame) -> str:
     """Names the frame, and the code that builds it: a change there must show at once."""
-    sources = [*Path(canon.argo.__path__[0]).glob("*.py"), Path(str(cluster.__file__))]
+    folders = (Path(package.__path__[0]) for package in (canon.argo, canon.manifests))
+    sources = [*(file for folder in folders for file in folder.glob("*.py")), Path(str(cluster.__file__))]
     digest = hashlib.sha256(f"{version('hera-workflows')}\n{frame.key}\n".encode())
     for file in sorted(sources):
         digest.update(file.read_bytes())
