@@ -18,9 +18,14 @@ IMAGE = f"registry.example.com/ml/base@sha256:{'5' * 64}"
 PLACED = ("initContainers", "tolerations", "nodeSelector", "affinity", "priorityClassName")
 
 
+def workflow_files(folder: Path) -> list[Path]:
+    """The manifests of `workflow/`; what Kustomize reads there is none."""
+    return sorted(file for file in folder.glob("argo/*/workflow/*.yaml") if file.name != "kustomization.yaml")
+
+
 def pods_below(folder: Path) -> Iterator[dict[str, Any]]:
     """The pod of each template, a template's own part of it as Argo puts it together."""
-    for file in sorted(folder.glob("argo/*/workflow/*.yaml")):
+    for file in workflow_files(folder):
         manifest = yaml.safe_load(file.read_text())
         for template in manifest["spec"].get("templates", ()):
             if "container" in template or "containerSet" in template:

@@ -30,7 +30,7 @@ from tests.clustered import (
     workflow_of,
 )
 from tests.conftest import ROOT
-from tests.manifested import GOLDEN, pods_below
+from tests.manifested import GOLDEN, pods_below, workflow_files
 
 KUBERNETES = "1.34"
 
@@ -60,7 +60,7 @@ def checked(checker: Path, folder: Path) -> str:
 
 @pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.parent.name)
 def test_the_golden_files_pass_argos_schemas(check_manifests: Path, folder: Path) -> None:
-    manifests = [*folder.glob("argo/*/workflow/*.yaml")]
+    manifests = workflow_files(folder)
     assert checked(check_manifests, folder / "argo") == f"{len(manifests)} manifests checked, 0 findings"
 
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from canon.argo.cron import cron_finding
 from canon.argo.expressions import RETRIED, Scope, expression_findings, jsonpath_keys, tag_findings
 from canon.argo.sizes import LARGEST
+from canon.model import cluster
 from canon.model.errors import Problem, ProblemsError
 from canon.model.fields import DNS_LABEL, QUANTITY
 from canon.model.project import Pipeline
@@ -20,6 +21,10 @@ MOST = 200
 """Templates of a Workflow, and tasks of a DAG, by Argo's full CRDs."""
 LONGEST_NAME = 52
 """Argo adds a time to the name of what it starts, which then has at most 63 characters."""
+LONGEST_WORKFLOW = 63
+"""Where a Workflow has its whole name already."""
+PARAMETERS = frozenset({cluster.REVISION, cluster.SET, cluster.FRESH})
+"""Of every WorkflowTemplate of Canon."""
 _NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")
 _DEPENDS = re.compile(r"([A-Za-z][-A-Za-z0-9]*)(?:\.([A-Za-z]+))?")
 _RESULTS = {"Succeeded", "Skipped", "Failed", "Errored", "Daemoned", "Omitted", "AnySucceeded", "AllFailed"}
@@ -70,15 +75,29 @@ def _is_zone(name: str) -> bool:
 
 def _findings(manifest: Mapping[str, Any]) -> Iterator[_Finding]:
     name = manifest["metadata"]["name"]
-    if not re.fullmatch(DNS_LABEL, name) or len(name) > LONGEST_NAME:
-        yield "metadata.name", f"`{name}` is no DNS name of at most {LONGEST_NAME} characters"
+    most = LONGEST_WORKFLOW if manifest["kind"] == "Workflow" else LONGEST_NAME
+    if not re.fullmatch(DNS_LABEL, name) or len(name) > most:
+        yield "metadata.name", f"`{name}` is no DNS name of at most {most} characters"
     if manifest["kind"] == "WorkflowTemplate":
         yield from _template_findings(manifest["spec"])
+    if manifest["kind"] == "Workflow":
+        yield from _reference_findings(manifest)
     if manifest["kind"] == "CronWorkflow":
         for cron in manifest["spec"]["schedules"]:
             finding = cron_finding(cron)
             if finding:
                 yield "spec.schedules", finding
+
+
+def _reference_findings(manifest: Mapping[str, Any]) -> Iterator[_Finding]:
+    """Of a Workflow that refers to a template: the controller takes an argument that nothing has, and fails at an annotation that is not there."""
+    spec = manifest["spec"]
+    for key in sorted(spec.keys() - {"workflowTemplateRef", "arguments"}):
+        yield f"spec.{key}", "`templateReferencing: Strict` takes nothing beside the template and its arguments"
+    for name in sorted(_names(spec["arguments"]) - PARAMETERS):
+        yield "spec.arguments", f"the template has no parameter `{name}`"
+    annotations = {*manifest["metadata"].get("annotations", ()), cluster.REVISION_ANNOTATION}
+    yield from _tags(spec["arguments"], Scope(annotations=annotations), "spec.arguments")
 
 
 def _template_findings(spec: Mapping[str, Any]) -> Iterator[_Finding]:

@@ -10,6 +10,7 @@ KNOWN = frozenset({"workflow.uid", "workflow.name", "workflow.namespace"})
 """Names of the controller's own that every template has."""
 FUNCTIONS = frozenset({"jsonpath", "asInt", "replace"})
 WORDS = frozenset({"not", "and", "or", "in", "contains", "startsWith", "endsWith", "matches", "true", "false", "nil"})
+_NOTHING = "there is nothing of this name here"
 RETRIED = frozenset({"lastRetry.status", "lastRetry.message", "lastRetry.exitCode", "lastRetry.duration"})
 _TAG = re.compile(r"\{\{(=?)(.*?)\}\}", re.DOTALL)
 _TOKEN = re.compile(
@@ -20,11 +21,15 @@ _INDEX = re.compile(r"""\[(?:'([^']*)'|"([^"]*)")\]""")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a template may name: its own inputs, the Workflow's parameters, and for a task of a DAG the outputs of the others."""
+    """What a template may name: its own inputs, the Workflow's parameters, and for a task of a DAG the outputs of the others.
+
+    A Workflow itself may name its ``annotations``.
+    """
 
     workflow: Collection[str] = ()
     inputs: Collection[str] = ()
     outputs: Mapping[str, Collection[str]] = field(default_factory=dict)
+    annotations: Collection[str] = ()
 
     def finding(self, name: str) -> str | None:
         """What is wrong with a name, in words; None where it exists."""
@@ -33,14 +38,22 @@ class Scope:
             return None
         if head == "inputs" and rest:
             return None if rest in self.inputs else f"the template has no input `{rest}`"
-        if head == "workflow" and rest:
-            return None if rest in self.workflow else f"the Workflow has no parameter `{rest}`"
+        if name.startswith("workflow."):
+            return self._workflow_finding(name.removeprefix("workflow."))
         if head.startswith("tasks.") and head.endswith(".outputs") and rest:
             task = head.removeprefix("tasks.").removesuffix(".outputs")
             if task not in self.outputs:
                 return f"there is no task `{task}` in this DAG"
             return None if rest in self.outputs[task] else f"the task `{task}` has no output `{rest}`"
-        return "there is nothing of this name here"
+        return _NOTHING
+
+    def _workflow_finding(self, name: str) -> str | None:
+        kind, _, rest = name.partition(".")
+        if kind == "parameters" and rest:
+            return None if rest in self.workflow else f"the Workflow has no parameter `{rest}`"
+        if kind == "annotations" and rest:
+            return None if rest in self.annotations else f"the Workflow has no annotation `{rest}`"
+        return _NOTHING
 
 
 def tag_findings(text: str, scope: Scope) -> Iterator[str]:

@@ -10,9 +10,9 @@ from canon.argo.dag import build_dags, fill_in_hash
 from canon.argo.handbook import format_handbook
 from canon.argo.platform import build_platform
 from canon.argo.site import Site
-from canon.argo.triggers import build_push, build_schedule
+from canon.argo.triggers import build_push, build_schedule, build_sync
 from canon.argo.workflow import Frame, build_frame, build_workflow_template
-from canon.manifests.text import format_manifests
+from canon.manifests.text import KUSTOMIZATION, build_kustomization, format_manifests
 from canon.model.dag import dag_hash
 from canon.model.declaration import Declaration
 from canon.model.delivery import Triggers
@@ -35,6 +35,8 @@ def build_manifests(frame: Frame) -> Manifests:
     found = {f"{site.profile}.yaml": build_workflow_template(frame)}
     if triggers.schedule and frame.is_scheduled:
         found[f"{site.profile}.schedule.yaml"] = build_schedule(site, triggers.schedule, frame.description)
+    if triggers.sync == site.profile:
+        found[f"{site.profile}.sync.yaml"] = build_sync(site, frame.description)
     patterns = _pushes(triggers, site)
     if patterns:
         found[f"{site.profile}.push.yaml"] = build_push(site, patterns, frame.description)
@@ -65,6 +67,9 @@ def render_argo(
             files.append(RenderedFile(path=path, text=format_manifests(pipeline.file, manifest)))
     if problems:
         raise ProblemsError(pipeline.placed(problems))
+    names = [file.path.rpartition("/")[2] for file in files]
+    text = format_manifests(pipeline.file, build_kustomization(names))
+    files.append(RenderedFile(path=f"{folder}/workflow/{KUSTOMIZATION}", text=text))
     return (*files, *_render_platform(pipeline, folder, sites))
 
 

@@ -1,4 +1,4 @@
-"""What starts a Workflow in the cluster: a CronWorkflow by the clock, a WorkflowEventBinding by a push.
+"""What starts a Workflow in the cluster: a CronWorkflow by the clock, a WorkflowEventBinding by a push, a Workflow by Argo CD at each commit.
 
 The binding is for Argo Server's own event endpoint, which checks the webhook's secret (Argo's docs/events.md and docs/webhooks.md). Its selector
 is in the expression language expr-lang, in which a key that is missing is nil; a header is a list of texts.
@@ -36,6 +36,8 @@ PUSHED = "payload.after"
 """The commit that a branch has now; the selector looks that it is one."""
 AFTER_THE_TEMPLATE = {"argocd.argoproj.io/sync-wave": "1"}
 """The controller looks at a schedule when it comes, and where it finds no template for it, not again within 20 minutes."""
+SYNCED = f"{{{{workflow.annotations.{cluster.REVISION_ANNOTATION}}}}}"
+"""The commit that Argo CD synced, which its Application writes there."""
 _HOST = r"(?:[^@/]+@)?(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)"
 _PATH = r"/?(?P<path>[A-Za-z0-9._~+-][A-Za-z0-9._~+/-]*?)(?:[.]git)?/?"
 _BY_SCHEME = re.compile(rf"(?:https?|ssh)://{_HOST}(?::[0-9]+)?/{_PATH}")
@@ -65,6 +67,34 @@ def build_schedule(site: Site, schedule: Schedule, description: str = "") -> dic
     if described := description_annotation(site, description):  # Hera would give it to the CronWorkflow
         manifest["spec"]["workflowMetadata"] = {"annotations": described}
     return manifest
+
+
+def build_sync(site: Site, description: str = "") -> dict[str, Any]:
+    """The manifest of the Workflow that Argo CD makes anew after each sync (its docs/user-guide/sync-waves.md): it trains the commit that was synced.
+
+    Within a wave custom kinds are applied by name, so that one of its own keeps it behind its template. The one before is deleted first: the name
+    is fixed, because Kustomize takes no `generateName`, and no other Workflow has it: what Argo adds to a name begins with other letters than `sync`
+    (five of those without vowels, or digits).
+    """
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Workflow",
+        "metadata": {
+            "name": f"{site.name}-sync",
+            "namespace": site.namespace,
+            "labels": {cluster.PIPELINE_LABEL: site.pipeline, cluster.PROFILE_LABEL: site.profile},
+            "annotations": {
+                "argocd.argoproj.io/hook": "Sync",
+                "argocd.argoproj.io/hook-delete-policy": "BeforeHookCreation",
+                **AFTER_THE_TEMPLATE,
+                **description_annotation(site, description),
+            },
+        },
+        "spec": {
+            "workflowTemplateRef": {"name": site.name},
+            "arguments": {"parameters": [{"name": cluster.REVISION, "value": SYNCED}]},
+        },
+    }
 
 
 def build_push(site: Site, patterns: Sequence[str], description: str = "") -> dict[str, Any]:

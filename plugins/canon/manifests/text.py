@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from canon.output.files import MARK
 from canon.output.yaml import OneLine, OneRow, format_yaml
 
+KUSTOMIZATION = "kustomization.yaml"
+"""How Kustomize, and Argo CD by it, knows a folder of its own."""
 FIRST = (
     "apiVersion", "kind", "name", "generateName", "namespace", "metadata", "labels", "annotations", "spec", "entrypoint", "inputs", "outputs", "template",
     "depends", "when", "arguments", "serviceAccountName", "automountServiceAccountToken", "executor", "image", "command", "args",
@@ -57,7 +59,14 @@ def readable(value: Any, *, short: bool = False) -> Any:  # noqa: ANN401  any pa
     return value
 
 
-def format_manifests(source: str, *manifests: Mapping[str, Any]) -> str:
-    """The text of a file of manifests that is generated from the declaration ``source``."""
+def build_kustomization(resources: Sequence[str]) -> dict[str, Any]:
+    """What Kustomize reads of a folder: the files that are there."""
+    return {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": list(resources)}
+
+
+def format_manifests(source: str, *manifests: Mapping[str, Any], release: str | None = None) -> str:
+    """The text of a file of manifests that is generated from the declaration ``source``; ``release``: the file whose release they are, too."""
     header = f"{MARK}{source}: change that file, not this one.\n"
+    if release:
+        header = f"{MARK}{source} and {release}: change the declaration, release anew; don't change this one.\n"
     return header + "---\n".join(format_yaml(readable(manifest), width=_WIDE) for manifest in manifests)

@@ -73,6 +73,8 @@ PIPELINE_LABEL, PROFILE_LABEL, TASK_LABEL = "canon.dev/pipeline", "canon.dev/pro
 """On every pod."""
 ENVIRONMENT_LABEL = "canon.dev/environment"
 """On every pod of a service."""
+REVISION_ANNOTATION = "canon.dev/revision"
+"""The commit that Argo CD synced, on all that it put there from `workflow/`, where that starts a training."""
 TMP = "/tmp"  # noqa: S108  an emptyDir of the pod's own
 TOOLS_PYTHON = "/opt/canon/tools/bin/python"
 IMAGE_CODE = "/opt/canon/src"

@@ -9,6 +9,7 @@ from canon.argo.checks import LONGEST_NAME
 from canon.argo.containers import MOUNTED
 from canon.git import clean_url
 from canon.manifests.pods import volume_findings
+from canon.manifests.text import KUSTOMIZATION
 from canon.model.cluster import workflow_name
 from canon.model.definition import ForeachDefinition
 from canon.model.errors import Problem
@@ -56,6 +57,9 @@ def _profile_findings(project: Project) -> Iterator[_Finding]:
         if not re.fullmatch(DNS_LABEL, name):
             message = f"`{name}` has a namespace, and names objects of the cluster"
             yield ("profiles", name), message, "rename it: small letters, digits and `-`, a letter first"
+        if f"{name}.yaml" == KUSTOMIZATION:
+            message = f"`{KUSTOMIZATION}` would be the name of its Workflow's file, and is Kustomize's own"
+            yield ("profiles", name), message, "rename it"
         if profile.remote is None:
             message = "has a namespace and no remote, by which its pods have their data"
             yield ("profiles", name), message, "add remote = NAME, that of a remote in .dvc/config"

@@ -45,6 +45,7 @@ def test_each_profile_with_a_namespace_has_its_workflow(tmp_path: Path) -> None:
         "argo/toy/platform/ml.yaml",
         "argo/toy/workflow/cluster.yaml",
         "argo/toy/workflow/drafts.yaml",
+        "argo/toy/workflow/kustomization.yaml",
     ]
     assert {file.path for file in render_project(load_project(root))} > set(rendered(root))
 
@@ -67,6 +68,7 @@ def test_two_profiles_in_one_namespace_share_its_platform(tmp_path: Path) -> Non
         ((COMMON + CLUSTER).replace("git =", "# "), "tool.canon.git: is missing, and the pods of the profile `cluster` fetch the code from there\n    remedy: add git = {url ="),
         ((COMMON + CLUSTER).replace("https://", "https://me:secret@"), "pyproject.toml:5: tool.canon.git.url: holds credentials"),
         (COMMON + CLUSTER.replace("cluster", "Big_GPU"), "tool.canon.profiles.Big_GPU: `Big_GPU` has a namespace, and names objects of the cluster\n    remedy: rename it"),
+        (COMMON + CLUSTER.replace("cluster", "kustomization"), "`kustomization.yaml` would be the name of its Workflow's file, and is Kustomize's own"),
         (COMMON + CLUSTER.replace('remote = "store"', ""), "tool.canon.profiles.cluster: has a namespace and no remote"),
         (COMMON + CLUSTER.replace("registry = ", "# "), "tool.canon.profiles.cluster: has a namespace and no registry, from which its pods have the image"),
         (COMMON + CLUSTER + 'mlflow = "http://me:secret@mlflow"\n', "tool.canon.profiles.cluster.mlflow: holds credentials"),
