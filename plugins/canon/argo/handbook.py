@@ -17,6 +17,8 @@ What limits the pipeline `{pipeline}` in the cluster. It is applied by hand, so 
 {apply}
 ```
 
+[argocd.md](argocd.md) says what Argo CD needs, and in which order all of it is applied.
+
 ## Secrets
 
 A pod takes those that are there: what needs no credentials, or has them by workload identity, needs no Secret. Each may hold further variables

@@ -16,8 +16,12 @@ from canon.git import check_repository, head_commit, is_ignored, tracked_files
 from canon.model.declaration import TRACK, data_stage
 from canon.model.errors import CanonError, Problem, ProblemsError
 from canon.model.project import PIPELINES, SETTINGS_FILE, Project, load_project
+from canon.model.release import release_path
 from canon.model.stage import Stage
 from canon.output.files import MARK, changed_files, foreign_files, load_text
+
+FOLDERS = ("workflow", "applications", "environments", "platform")
+"""What is generated below `argo/<name>/`."""
 
 
 def check_project(root: Path) -> tuple[Problem, ...]:
@@ -124,7 +128,13 @@ def _stale_problems(project: Project) -> Iterator[Problem]:
 def _orphan_problems(project: Project, rendered: Collection[str]) -> Iterator[Problem]:
     """Generated files that no declaration makes any more: DVC and Argo would go on running them."""
     rules = IgnoreRules(project.root)
-    patterns = ("dvc.yaml", "*/dvc.yaml", f"{PIPELINES}/*.environment.yaml", "argo/*/workflow/*", "argo/*/platform/*")
+    patterns = (
+        "dvc.yaml",
+        "*/dvc.yaml",
+        f"{PIPELINES}/*.environment.yaml",
+        *(f"argo/*/{folder}/*" for folder in FOLDERS),
+    )
+    yield from _release_problems(project)
     for pattern in patterns:
         for path in tracked_files(project.root, pattern):
             there = path not in rendered and (project.root / path).is_file() and not rules.is_ignored(path)
@@ -132,6 +142,18 @@ def _orphan_problems(project: Project, rendered: Collection[str]) -> Iterator[Pr
                 yield Problem(
                     file=path, message="is generated, but no declaration makes it any more", remedy="remove it"
                 )
+
+
+def _release_problems(project: Project) -> Iterator[Problem]:
+    """Releases of environments that nothing declares any more: nothing follows from them."""
+    known = {release_path(each.name, name) for each in project.pipelines for name in each.declaration.deploy}
+    for path in tracked_files(project.root, "argo/*/releases/*.yaml"):
+        if path not in known and (project.root / path).is_file():
+            yield Problem(
+                file=path,
+                message="is the release of an environment that no declaration has any more",
+                remedy="remove it (Git keeps what was released), or declare the environment",
+            )
 
 
 def _image_problems(project: Project) -> Iterator[Problem]:

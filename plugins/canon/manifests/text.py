@@ -11,13 +11,16 @@ from canon.output.yaml import OneLine, OneRow, format_yaml
 KUSTOMIZATION = "kustomization.yaml"
 """How Kustomize, and Argo CD by it, knows a folder of its own."""
 FIRST = (
-    "apiVersion", "kind", "name", "generateName", "namespace", "metadata", "labels", "annotations", "spec", "entrypoint", "inputs", "outputs", "template",
+    "apiVersion", "kind", "name", "generateName", "namespace", "metadata", "labels", "annotations", "spec", "entrypoint", "inputs", "outputs", "replicas", "selector", "template",
     "depends", "when", "arguments", "serviceAccountName", "automountServiceAccountToken", "executor", "image", "command", "args",
     "dependencies", "env", "envFrom", "dag", "initContainers", "containerSet", "container", "containers",
 )  # fmt: skip
 """Keys that stand first, in this order; the others keep theirs."""
 LAST = ("resources", "volumeMounts", "volumes", "securityContext", "podSpecPatch", "templates")
-SHORT = frozenset({"env", "envFrom", "volumeMounts", "volumes", "securityContext", "resources", "parameters", "tolerations", "backoff", "mutexes"})  # fmt: skip
+SHORT = frozenset({"env", "envFrom", "volumeMounts", "volumes", "securityContext", "resources", "parameters", "tolerations", "backoff", "mutexes",
+    "startupProbe", "readinessProbe", "livenessProbe", "lifecycle", "ports", "imagePullSecrets", "topologySpreadConstraints", "images",
+    "destination", "destinations", "namespaceResourceWhitelist", "automated", "info",
+})  # fmt: skip
 """Keys below which each mapping takes one line."""
 ROWS = frozenset(
     {
@@ -32,6 +35,12 @@ ROWS = frozenset(
         "schedules",
         "except",
         "policyTypes",
+        "apiVersions",
+        "operations",
+        "validationActions",
+        "finalizers",
+        "syncOptions",
+        "sourceRepos",
     }
 )
 """Keys whose lists of texts take one line."""

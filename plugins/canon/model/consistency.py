@@ -8,6 +8,7 @@ from typing import Any
 
 from canon.model.declaration import RESERVED_DATASETS, TRACK, Declaration, data_stage
 from canon.model.definition import ForeachDefinition, StageDefinition
+from canon.model.delivery import environment_of_gate
 from canon.model.errors import Problem
 from canon.model.paths import is_url, leaves_repository, out_finding, path_finding
 from canon.model.problems import Locate, Place, format_place
@@ -35,6 +36,7 @@ def consistency_problems(
     for place, message, remedy in (
         *_profile_findings(declaration, settings),
         *_reference_findings(declaration),
+        *_environment_findings(declaration),
         *_stage_findings(declaration),
         *_path_findings(declaration),
         *_template_findings(raw),
@@ -61,6 +63,7 @@ def _profile_findings(declaration: Declaration, settings: Settings) -> Iterator[
     if triggers.sync:
         named.append((("triggers", "sync"), triggers.sync))
     named += [(("triggers", "push", pattern), profile) for pattern, profile in (triggers.push or {}).items()]
+    named += [(("deploy", name, "profile"), each.profile) for name, each in declaration.deploy.items() if each.profile]
     if triggers.schedule:
         named.append((("triggers", "schedule", "profile"), triggers.schedule.profile))
     for place, profile in named:
@@ -96,6 +99,23 @@ def _reference_findings(declaration: Declaration) -> Iterator[_Finding]:
             source = declaration.deploy[source].from_
     if declaration.deploy and declaration.serving is None:
         yield ("deploy",), "there is nothing to deploy", "declare `serving:`, or remove `deploy:`"
+
+
+def _environment_findings(declaration: Declaration) -> Iterator[_Finding]:
+    """What an environment says that nothing would heed, and gates that no promotion could pass."""
+    for name, environment in declaration.deploy.items():
+        place = ("deploy", name)
+        if environment.profile and environment.from_:
+            message = f"Workflows release to no environment that is promoted to from `{environment.from_}`"
+            yield (*place, "profile"), message, "remove one of `profile` and `from`"
+        if not environment.sync.automated:
+            for key in sorted(environment.sync.model_fields_set - {"automated"}):
+                yield (*place, "sync", key), "is of what Argo CD does by itself, and `automated` is false", "remove it"
+        for index, gate in enumerate(environment.gates):
+            other = environment_of_gate(gate)
+            if other is not None and other not in declaration.deploy:
+                message = f"`{gate}` compares with `{other}`, which is no environment"
+                yield (*place, "gates", index), message, f"name one of: {', '.join(declaration.deploy)}"
 
 
 def _stage_findings(declaration: Declaration) -> Iterator[_Finding]:

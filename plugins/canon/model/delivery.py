@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from canon.model.fields import (
-    ABSOLUTE,
     BRANCH,
     IMAGE,
     TIMEZONE,
+    URL_PATH,
     Count,
     Declared,
     DnsName,
@@ -29,6 +29,13 @@ GATE = re.compile(
     r"|[A-Za-z_][\w./-]*\s*(?:<=|>=|==|<|>)\s*(?:[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?:\s*\*\s*[a-z][-a-z0-9]*\.[\w./-]+)?|[a-z][-a-z0-9]*\.[\w./-]+))\s*$"
 )
 """A gate: ``metric OP number``, ``metric OP [number *] environment.metric``, or ``healthy DURATION``."""
+_OTHER = re.compile(r"[<>=]\s*(?:\S+\s*\*\s*)?([a-z][-a-z0-9]*)\.")
+
+
+def environment_of_gate(gate: str) -> str | None:
+    """The environment whose metric a gate compares with; None for one that compares with a number, or asks for health."""
+    found = _OTHER.search(gate)
+    return found[1] if found else None
 
 
 class Serving(Declared):
@@ -39,8 +46,16 @@ class Serving(Declared):
         default=None, description="the command; by default MLflow's scoring server, for a model in MLflow's format"
     )
     port: Annotated[int, Field(strict=True, ge=1, le=65535)] = 8080
-    health: Annotated[str, Field(pattern=ABSOLUTE)] = "/health"
+    health: Annotated[str, Field(pattern=URL_PATH)] = "/health"
     pod: Pod | None = None
+
+
+class Sync(Declared):
+    """How Argo CD follows the commits of an environment."""
+
+    automated: Flag = Field(default=True, description="false: somebody syncs by hand")
+    prune: Flag = Field(default=True, description="what is no longer in Git is deleted")
+    self_heal: Flag = Field(default=True, description="what was changed in the cluster is changed back")
 
 
 class Environment(Declared):
@@ -58,6 +73,7 @@ class Environment(Declared):
     gates: tuple[Annotated[str, Field(pattern=GATE.pattern)], ...] = Field(
         default=(), description="conditions of a promotion"
     )
+    sync: Sync = Sync()
     pod: Pod | None = None
 
 

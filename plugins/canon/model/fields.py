@@ -12,6 +12,7 @@ QUANTITY = r"^([0-9]+(\.[0-9]+)?|\.[0-9]+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][
 DURATION = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 ABSOLUTE = r"^/"
+URL_PATH = r"^/[!-~]*$"
 DVC_FILE = r"(^|/)dvc\.yaml$"
 IMAGE = r"^\S+$"
 BRANCH = r"^[A-Za-z0-9._*/-]+$"

@@ -24,6 +24,7 @@ from canon.model.fields import (
     QUANTITY,
     TIMEZONE,
     URL,
+    URL_PATH,
     VARIABLE,
 )
 
@@ -38,6 +39,7 @@ PATTERNS = {
     GATE.pattern: "write `METRIC <= NUMBER`, `METRIC <= NUMBER * ENVIRONMENT.METRIC` or `healthy 24h`",
     VARIABLE: "write the name of a variable: letters, digits and `_`, no digit first",
     ABSOLUTE: "begin with `/`",
+    URL_PATH: "write the path of a URL, such as `/health`, without white space",
     DVC_FILE: "DVC reads files of the name dvc.yaml alone; write FOLDER/dvc.yaml",
     IMAGE: "write the image without white space, such as `docker.io/library/python@sha256:…`",
     BRANCH: "write a branch, or a pattern such as `exp/*`",

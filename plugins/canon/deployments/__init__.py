@@ -1,0 +1,1 @@
+"""Deliveries by Argo CD: declaration, settings and releases put together."""
