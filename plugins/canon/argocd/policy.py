@@ -22,7 +22,6 @@ def build_policy(site: Site) -> list[dict[str, Any]]:
     rows = ",\n".join(
         f'  "{application}": "{project} {namespace}"' for application, (project, namespace) in site.applications.items()
     )
-    place = 'object.spec.project + " " + object.spec.destination.?namespace.orValue("")'
     spec = {
         "failurePolicy": "Fail",
         "matchConstraints": {
@@ -41,15 +40,16 @@ def build_policy(site: Site) -> list[dict[str, Any]]:
             {"name": "tracked", "expression": _tracked("object")},
             {
                 "name": "unchanged",
-                "expression": f"oldObject != null && object.spec == oldObject.spec &&\n{_tracked('oldObject')}",
+                "expression": f"oldObject != null && object.spec == oldObject.spec && (\n{_tracked('oldObject')})",
             },
         ],
         "validations": [
             {
                 "expression": "!variables.tracked || variables.unchanged || (object.metadata.name in variables.allowed &&\n"
-                f"  variables.allowed[object.metadata.name] == {place})",
-                "messageExpression": f'"the Application " + object.metadata.name + " in project and namespace " + {place} + '
-                f'" is none that the pipeline {site.pipeline} may have"',
+                "  has(object.spec.destination.namespace) && variables.allowed[object.metadata.name] ==\n"
+                '  object.spec.project + " " + object.spec.destination.namespace)',
+                "messageExpression": '"the Application " + object.metadata.name + " of the project " + object.spec.project + '
+                f'", or its namespace, is none that the pipeline {site.pipeline} may have"',
                 "message": f"the Application is none that the pipeline {site.pipeline} may have",
                 "reason": "Forbidden",
             }
@@ -62,7 +62,16 @@ def build_policy(site: Site) -> list[dict[str, Any]]:
 
 def _tracked(holder: str) -> str:
     return (
-        "variables.roots.exists(root,\n"
-        f'  {holder}.metadata.?annotations[?"{TRACKING}"].orValue("").startsWith(root + ":") ||\n'
-        f'  {holder}.metadata.?labels[?"{INSTANCE}"].orValue("") == root)'
+        f"has({holder}.metadata.annotations) && {_in(holder, 'annotations', TRACKING)} &&\n"
+        f'  variables.roots.exists(root, {_of(holder, "annotations", TRACKING)}.startsWith(root + ":")) ||\n'
+        f"has({holder}.metadata.labels) && {_in(holder, 'labels', INSTANCE)} &&\n"
+        f"  {_of(holder, 'labels', INSTANCE)} in variables.roots"
     )
+
+
+def _in(holder: str, kind: str, key: str) -> str:
+    return f'"{key}" in {holder}.metadata.{kind}'
+
+
+def _of(holder: str, kind: str, key: str) -> str:
+    return f'{holder}.metadata.{kind}["{key}"]'
