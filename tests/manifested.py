@@ -11,8 +11,8 @@ import yaml
 
 from tests.conftest import ROOT
 
-GOLDEN = [ROOT / "tests/golden" / case / "rendered" for case in ("cluster", "reference", "workflow")]
-"""Where rendered manifests are committed: of every setting, of this repository's pipelines, of the least there is."""
+GOLDEN = [ROOT / "tests/golden" / case / "rendered" for case in ("cluster", "deployed", "reference", "workflow")]
+"""Where rendered manifests are committed: of every setting, of services, of this repository's pipelines, of the least there is."""
 IMAGE = f"registry.example.com/ml/base@sha256:{'5' * 64}"
 """What `plan` gives the stages: the image of the code, by digest."""
 PLACED = ("initContainers", "tolerations", "nodeSelector", "affinity", "priorityClassName")
@@ -21,6 +21,20 @@ PLACED = ("initContainers", "tolerations", "nodeSelector", "affinity", "priority
 def workflow_files(folder: Path) -> list[Path]:
     """The manifests of `workflow/`; what Kustomize reads there is none."""
     return sorted(file for file in folder.glob("argo/*/workflow/*.yaml") if file.name != "kustomization.yaml")
+
+
+def environment_manifests(folder: Path) -> Iterator[dict[str, Any]]:
+    """What lies in `environments/`, images by digest as Kustomize makes them."""
+    for place in sorted(folder.glob("argo/*/environments/*")):
+        files = {file.name: yaml.safe_load(file.read_text()) for file in sorted(place.glob("*.yaml"))}
+        kustomization = files.pop("kustomization.yaml")
+        assert sorted(kustomization["resources"]) == sorted(files)
+        digests = {each["name"]: f"{each['name']}@{each['digest']}" for each in kustomization["images"]}
+        for manifest in files.values():
+            if manifest["kind"] == "Deployment":
+                for container in manifest["spec"]["template"]["spec"]["containers"]:
+                    container["image"] = digests[container["image"]]
+            yield manifest
 
 
 def pods_below(folder: Path) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.conftest import once
-from tests.manifested import GOLDEN, pods_below
+from tests.manifested import GOLDEN, environment_manifests, pods_below
 
 HERE = Path(__file__).parent
 UNSAID = {"CKV_K8S_10": "requests.cpu", "CKV_K8S_12": "requests.memory", "CKV_K8S_13": "limits.memory"}
@@ -54,11 +54,15 @@ def write(folder: Path, into: Path) -> int:
         if len(pod["spec"]["containers"]) > 1:  # of a stage
             pod["metadata"]["annotations"] = unsaid(pod)
         (into / f"{pod['metadata']['name']}.yaml").write_text(yaml.safe_dump(pod))
-    for kind in ("workflow", "platform"):
+    for manifest in environment_manifests(folder):
+        metadata = manifest["metadata"]
+        (into / f"{metadata['namespace']}-{manifest['kind']}.yaml").write_text(yaml.safe_dump(manifest))
+    for kind in ("workflow", "applications", "platform"):
         for file in folder.glob(f"argo/*/{kind}/*.yaml"):
             if yaml.safe_load(file.read_text().split("\n---")[0])["kind"] not in {
                 "WorkflowEventBinding",
                 "CronWorkflow",
+                "Kustomization",
             }:
                 shutil.copyfile(file, into / f"{file.parent.parent.name}-{kind}-{file.name}")
     return len(list(into.iterdir()))

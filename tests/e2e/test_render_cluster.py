@@ -9,6 +9,7 @@ import pytest
 
 from tests.clustered import CLUSTER, COMMON, HEAD, REMOTE, STAGES, make_clustered
 from tests.conftest import Run, git
+from tests.deployed import DEPLOYED, SERVED, make_deployed, make_release
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -34,9 +35,15 @@ def committed(root: Path) -> None:
 def test_it_is_rendered_checked_and_what_is_stale_is_said(project: Path, run: Run) -> None:
     written = run(project, "canon", "render").stdout.split()
     assert written == [
+        "argo/toy/applications/workflow.yaml",
         "argo/toy/platform/README.md",
+        "argo/toy/platform/argocd.md",
+        "argo/toy/platform/argocd.policy.yaml",
+        "argo/toy/platform/argocd.projects.yaml",
+        "argo/toy/platform/argocd.root.yaml",
         "argo/toy/platform/ml.yaml",
         "argo/toy/workflow/cluster.yaml",
+        "argo/toy/workflow/kustomization.yaml",
         "dvc.yaml",
         "pipelines/toy.environment.yaml",
     ]
@@ -55,8 +62,38 @@ def test_a_workflow_that_nothing_declares_any_more_is_named(project: Path, run: 
     committed(project)
     (project / "pyproject.toml").write_text(COMMON)
     said = run(project, "canon", "check", code=1).stderr
-    for path in ("platform/README.md", "platform/ml.yaml", "workflow/cluster.yaml"):
+    for path in ("platform/README.md", "platform/ml.yaml", "workflow/cluster.yaml", "applications/workflow.yaml", "platform/argocd.root.yaml"):  # fmt: skip
         assert f"argo/toy/{path}: is generated, but no declaration makes it any more" in said
+
+
+def test_an_environment_that_nothing_declares_any_more_leaves_nothing_unsaid(project: Path, run: Run) -> None:
+    """Its release, its manifests, its Application; a release of one that is declared is what all of it follows from."""
+    make_deployed(project, HEAD + STAGES + SERVED + DEPLOYED, make_release("staging"), make_release("production"))
+    assert "argo/toy/environments/production/disruption-budget.yaml" in run(project, "canon", "render").stdout
+    committed(project)
+    assert run(project, "canon", "check").stdout.startswith("ok")
+    assert run(project, "canon", "render", "--check").stdout == ""
+    lines = DEPLOYED.splitlines(keepends=True)
+    make_deployed(project, HEAD + STAGES + SERVED + "".join(lines[:2]))
+    said = run(project, "canon", "check", code=1).stderr
+    assert (
+        "argo/toy/releases/production.yaml: is the release of an environment that no declaration has any more" in said
+    )
+    for path in ("applications/production.yaml", "environments/production/deployment.yaml", "environments/production/kustomization.yaml"):  # fmt: skip
+        assert f"argo/toy/{path}: is generated, but no declaration makes it any more" in said
+    assert "argo/toy/platform/argocd.policy.yaml: is not what the declarations say" in said
+    assert "staging" not in said.replace("deploy.staging", "")
+
+
+def test_a_release_that_was_edited_into_nonsense_is_said_by_both_commands(project: Path, run: Run) -> None:
+    make_deployed(project, HEAD + STAGES + SERVED + DEPLOYED, make_release("staging"))
+    release = project / "argo/toy/releases/staging.yaml"
+    release.write_text(release.read_text().replace("number: 3", "number: three"))
+    for command in ("render", "check"):
+        said = run(project, "canon", command, code=1).stderr
+        assert "argo/toy/releases/staging.yaml:5: number: " in said
+        assert "remedy: restore what Git has of the file" in said
+    assert not (project / "argo/toy/environments").exists()
 
 
 @pytest.mark.parametrize("command", [("render",), ("check",)])

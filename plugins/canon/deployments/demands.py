@@ -93,12 +93,13 @@ def _name_problems(project: Project) -> Iterator[Problem]:
         taken += [("Application", f"{name}-{environment}", f"deploy.{environment}") for environment in deploy]
         for kind, called, path in taken:
             if (kind, called) in owners:
-                message = f"the {kind} `{called}` would be there twice: {owners[kind, called]} has it already"
+                owner = "Canon itself" if owners[kind, called] == pipeline.file else owners[kind, called]
+                message = f"the {kind} `{called}` would be there twice: {owner} has it already"
                 yield Problem(file=pipeline.file, path=path, message=message, remedy="rename the one or the other")
             elif len(called) > LONGEST_NAME:
                 message = f"`{called}` would be the name of its {kind}, with {len(called)} characters, and {LONGEST_NAME} are most"
                 yield Problem(file=pipeline.file, path=path, message=message, remedy="give one of both a shorter name")
-            owners[kind, called] = "Canon itself" if path == "name" else f"{pipeline.file} ({path})"
+            owners.setdefault((kind, called), pipeline.file)
 
 
 def _pod_problems(pipeline: Pipeline) -> Iterator[Problem]:
