@@ -63,6 +63,7 @@ def write(folder: Path, into: Path) -> int:
                 "WorkflowEventBinding",
                 "CronWorkflow",
                 "Kustomization",
+                "Workflow",  # refers to a template, which is looked at
             }:
                 shutil.copyfile(file, into / f"{file.parent.parent.name}-{kind}-{file.name}")
     return len(list(into.iterdir()))

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from canon.adapters import render_project
 from canon.model.definition import ForeachDefinition
-from canon.model.delivery import Workflow
+from canon.model.delivery import Environment, Serving, Workflow
 from canon.model.pod import Pod
 from canon.model.project import load_project
 from tests.conftest import ROOT, Run, git
@@ -105,6 +105,15 @@ def test_one_declaration_uses_every_setting_of_a_pod_and_of_a_workflow() -> None
         assert {isinstance(found, int) for pod in ways if (found := getattr(pod, setting)) is not None} == {True, False}
     sources = {name for pod in ways for volume in pod.volumes or () for name in volume.model_fields_set}
     assert {"claim", "secret", "config_map", "empty_dir"} <= sources
+
+
+def test_one_declaration_uses_every_setting_of_a_service_and_of_an_environment() -> None:
+    declaration = load_project(HERE / "deployed/project").pipeline("flowers").declaration
+    used = {*settings_used(declaration.serving), *settings_used(declaration.deploy)}
+    stages = {(Pod, "retries"), (Pod, "timeout")}
+    pods = {(Pod, name) for name in Pod.model_fields}  # what stands below them is held by the test above
+    missing = ({*settings_of(Serving), *settings_of(Environment)} - {*settings_of(Pod)} | pods) - stages - used
+    assert {f"{model.__name__}.{name}" for model, name in missing} == set()
 
 
 def test_the_reference_pipelines_yield_what_is_committed() -> None:
