@@ -17,11 +17,9 @@ TRACKING, INSTANCE = "argocd.argoproj.io/tracking-id", "app.kubernetes.io/instan
 
 def build_policy(site: Site) -> list[dict[str, Any]]:
     """The policy and its binding. An Application that is as it was passes: Argo CD writes its status, and lets one go that is no longer declared."""
-    name, labels = f"canon-{site.pipeline}-applications", pipeline_labels(site.pipeline)
+    called, labels = f"canon-{site.pipeline}-applications", pipeline_labels(site.pipeline)
     roots = ", ".join(f'"{root}"' for root in (site.root, site.releases_root) if root)
-    rows = ",\n".join(
-        f'  "{application}": "{project} {namespace}"' for application, (project, namespace) in site.applications.items()
-    )
+    rows = ",\n".join(f'  "{name}": "{" ".join(each)}"' for name, each in site.applications.items())
     spec = {
         "failurePolicy": "Fail",
         "matchConstraints": {
@@ -37,17 +35,18 @@ def build_policy(site: Site) -> list[dict[str, Any]]:
         "variables": [
             {"name": "roots", "expression": f"[{roots}]"},
             {"name": "allowed", "expression": f"{{\n{rows}\n}}"},
-            {"name": "tracked", "expression": _tracked("object")},
+            {"name": "holders", "expression": _holders("object")},
             {
                 "name": "unchanged",
-                "expression": f"oldObject != null && object.spec == oldObject.spec && (\n{_tracked('oldObject')})",
+                "expression": "oldObject != null && object.spec == oldObject.spec && variables.holders ==\n"
+                + _holders("oldObject"),
             },
         ],
         "validations": [
             {
-                "expression": "!variables.tracked || variables.unchanged || (object.metadata.name in variables.allowed &&\n"
+                "expression": "variables.unchanged || variables.holders.all(root, object.metadata.name in variables.allowed &&\n"
                 "  has(object.spec.destination.namespace) && variables.allowed[object.metadata.name] ==\n"
-                '  object.spec.project + " " + object.spec.destination.namespace)',
+                '  root + " " + object.spec.project + " " + object.spec.destination.namespace)',
                 "messageExpression": '"the Application " + object.metadata.name + " of the project " + object.spec.project + '
                 f'", or its namespace, is none that the pipeline {site.pipeline} may have"',
                 "message": f"the Application is none that the pipeline {site.pipeline} may have",
@@ -55,17 +54,18 @@ def build_policy(site: Site) -> list[dict[str, Any]]:
             }
         ],
     }
-    policy = build_object(ADMISSION, "ValidatingAdmissionPolicy", name, spec, labels=labels)
-    bound = {"policyName": name, "validationActions": ["Deny"]}
-    return [policy, build_object(ADMISSION, "ValidatingAdmissionPolicyBinding", name, bound, labels=labels)]
+    policy = build_object(ADMISSION, "ValidatingAdmissionPolicy", called, spec, labels=labels)
+    bound = {"policyName": called, "validationActions": ["Deny"]}
+    return [policy, build_object(ADMISSION, "ValidatingAdmissionPolicyBinding", called, bound, labels=labels)]
 
 
-def _tracked(holder: str) -> str:
+def _holders(holder: str) -> str:
+    """The roots whose Application it is, in CEL: one, or none."""
     return (
-        f"has({holder}.metadata.annotations) && {_in(holder, 'annotations', TRACKING)} &&\n"
-        f'  variables.roots.exists(root, {_of(holder, "annotations", TRACKING)}.startsWith(root + ":")) ||\n'
-        f"has({holder}.metadata.labels) && {_in(holder, 'labels', INSTANCE)} &&\n"
-        f"  {_of(holder, 'labels', INSTANCE)} in variables.roots"
+        "variables.roots.filter(root,\n"
+        f"  has({holder}.metadata.annotations) && {_in(holder, 'annotations', TRACKING)} &&\n"
+        f'  {_of(holder, "annotations", TRACKING)}.startsWith(root + ":") ||\n'
+        f"  has({holder}.metadata.labels) && {_in(holder, 'labels', INSTANCE)} && {_of(holder, 'labels', INSTANCE)} == root)"
     )
 
 

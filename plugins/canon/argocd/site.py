@@ -66,9 +66,11 @@ class Site:
         return f"{self.pipeline}-{environment}"
 
     @property
-    def applications(self) -> dict[str, tuple[str, str]]:
-        """Name of each Application that may be there → its AppProject and the namespace of its destination."""
+    def applications(self) -> dict[str, tuple[str, str, str]]:
+        """Name of each Application that may be there → the root that holds it, its AppProject, the namespace of its destination."""
+        holder = self.releases_root or self.root
         found = {
-            self.application(name): (self.project, namespace) for name, namespace in sorted(self.environments.items())
+            self.application(name): (holder, self.project, namespace)
+            for name, namespace in sorted(self.environments.items())
         }
-        return found | ({self.workflow: (self.training_project, self.training[0])} if self.training else {})
+        return found | ({self.workflow: (self.root, self.training_project, self.training[0])} if self.training else {})

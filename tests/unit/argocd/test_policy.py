@@ -141,16 +141,18 @@ def test_the_root_cannot_take_over_what_is_somebody_elses(files: dict[str, str],
     assert not admits(policy, tracked(old), old)
 
 
-def test_both_roots_are_held(tmp_path: Path) -> None:
-    files = delivered(
-        make_deployed(tmp_path, HEAD + STAGES + SERVED + DEPLOYED + SYNC, make_release(), settings=BRANCHED)
-    )
+def test_each_root_holds_its_own_applications(tmp_path: Path) -> None:
+    """Who may push to the branch of the releases does not thereby write the training's Application, nor the other way round."""
+    declaration = HEAD + STAGES + SERVED + DEPLOYED + SYNC
+    files = delivered(make_deployed(tmp_path, declaration, make_release(), settings=BRANCHED))
     policy = objects(files["platform/argocd.policy.yaml"])[0]
-    for root in ("toy-root", "toy-releases"):
-        manifest = tracked(application(files), root)
-        assert admits(policy, manifest)
-        other_project(manifest)
-        assert not admits(policy, manifest)
+    for name, own, other in (("staging", "toy-releases", "toy-root"), ("workflow", "toy-root", "toy-releases")):
+        assert admits(policy, tracked(application(files, name), own))
+        assert not admits(policy, tracked(application(files, name), other))
+        assert not admits(policy, tracked(application(files, name), other), tracked(application(files, name), own))
+        spoiled = tracked(application(files, name), own)
+        other_project(spoiled)
+        assert not admits(policy, spoiled)
 
 
 def test_it_holds_where_nothing_is_tried_out(files: dict[str, str], policy: Manifest) -> None:
