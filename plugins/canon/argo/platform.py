@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from canon.argo.site import Site
+from canon.manifests.network import build_network_rules
 from canon.model import cluster
 
 RBAC = "rbac.authorization.k8s.io"
 TOKEN = "kubernetes.io/service-account-token"  # noqa: S105  a type of Secrets
-METADATA_SERVERS = (("0.0.0.0/0", "169.254.169.254/32"), ("::/0", "fd00:ec2::254/128"))
-"""Everything, and in it where clouds give a machine's own credentials to whoever asks."""
 
 
 def build_platform(site: Site, events: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -67,16 +66,5 @@ def _granted(site: Site, what: str, rules: list[dict[str, Any]]) -> list[dict[st
 
 
 def _network_policy(site: Site) -> dict[str, Any]:
-    everywhere = [{"ipBlock": {"cidr": cidr, "except": [excepted]}} for cidr, excepted in METADATA_SERVERS]
-    within: list[dict[str, Any]] = [{"namespaceSelector": {}}]
-    return _object(site, "networking.k8s.io/v1", "NetworkPolicy", f"canon-{site.pipeline}") | {
-        "spec": {
-            "podSelector": {"matchLabels": {cluster.PIPELINE_LABEL: site.pipeline}},
-            "policyTypes": ["Ingress", "Egress"],
-            "ingress": [],
-            "egress": [
-                {"to": within, "ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]},
-                {"to": [*everywhere, *within]},
-            ],
-        }
-    }
+    rules = build_network_rules({cluster.PIPELINE_LABEL: site.pipeline})
+    return _object(site, "networking.k8s.io/v1", "NetworkPolicy", f"canon-{site.pipeline}") | {"spec": rules}

@@ -59,7 +59,7 @@ _APPLY = """
 kubectl apply -f argo/{pipeline}/platform/{policy}
 ```
 
-- The AppProjects allow the repository {url}, the declared namespaces, and the kinds that are declared there. {separate}
+{network}- The AppProjects allow the repository {url}, the declared namespaces, and the kinds that are declared there. {separate}
 - The policy needs Kubernetes 1.30. It looks at the Applications that Argo CD keeps for the root, and refuses those that are none of: {applications}, each in its own
   AppProject and with its own namespace. Without it a commit could write an Application of the AppProject `default`, which may do anything.
   It knows them by the annotation `argocd.argoproj.io/tracking-id` or the label `app.kubernetes.io/instance`: leave `application.instanceLabelKey` as it is.
@@ -71,6 +71,9 @@ kubectl apply -f argo/{pipeline}/platform/{root}
 ```
 
 It syncs `argo/{pipeline}/applications/`, whose files come and go by commits. {waiting}
+"""
+_NETWORK = """\
+- A network policy lets everybody reach a service at its port, and its pods everything but the metadata servers of clouds. It holds where the network plugin enforces policies.
 """
 _RELEASES = """\
 Releases are on the branch `{branch}`, and so are their Applications: the Application `{name}` syncs those.
@@ -115,9 +118,8 @@ def format_handbook(source: str, site: Site) -> str:
         projects=PROJECTS,
         policy=POLICY,
         root=ROOT,
-        apply="".join(
-            f"kubectl apply -f argo/{site.pipeline}/platform/{namespace}.yaml\n" for namespace in site.training
-        ),
+        apply="".join(f"kubectl apply -f argo/{site.pipeline}/platform/{namespace}.yaml\n" for namespace in namespaces),
+        network=_NETWORK if site.environments else "",
         applications=", ".join(f"`{name}`" for name in site.applications),
         separate="Training and services have AppProjects of their own: no commit puts a Workflow into a service's namespace."
         if site.training and site.environments

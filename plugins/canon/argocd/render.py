@@ -11,7 +11,7 @@ from canon.argocd.applications import build_environment_application, build_roots
 from canon.argocd.handbook import POLICY, PROJECTS, ROOT, format_handbook
 from canon.argocd.policy import build_policy
 from canon.argocd.projects import build_projects
-from canon.argocd.service import build_environment
+from canon.argocd.service import build_environment, build_network_policy
 from canon.argocd.site import WORKFLOW, Site
 from canon.manifests.text import format_manifests
 from canon.model.errors import CanonError
@@ -29,6 +29,10 @@ def render_argocd(pipeline: Pipeline, site: Site, releases: Mapping[str, Release
     if site.training:
         text = format_manifests(pipeline.file, build_workflow_application(site))
         files.append(RenderedFile(path=f"{site.folder}/applications/{WORKFLOW}.yaml", text=text))
+    if serving := pipeline.declaration.serving:
+        for name, namespace in site.environments.items():
+            text = format_manifests(pipeline.file, build_network_policy(site, name, serving))
+            files.append(RenderedFile(path=f"{site.folder}/platform/{namespace}.yaml", text=text))
     manifests = {PROJECTS: build_projects(site), POLICY: build_policy(site), ROOT: build_roots(site)}
     for name, listed in manifests.items():
         text = format_manifests(pipeline.file, *listed)

@@ -8,6 +8,7 @@ from typing import Any
 
 from canon.argocd.objects import build_object, pipeline_labels, release_links
 from canon.argocd.site import Site
+from canon.manifests.network import build_network_rules
 from canon.manifests.pods import (
     RESTRICTED,
     SCRATCH,
@@ -92,6 +93,19 @@ def build_environment(
         found[budget] = build("policy/v1", "PodDisruptionBudget", spec=spec)
     images = [{"name": image_name(release.image), "digest": release.digest}]
     return {"kustomization.yaml": build_kustomization([*found]) | {"images": images}, **found}
+
+
+def build_network_policy(site: Site, name: str, serving: Serving) -> dict[str, Any]:
+    """What limits the pods of an environment: they are asked at their port alone. Applied by hand, as all that no commit may change."""
+    labels = {**pipeline_labels(site.pipeline), ENVIRONMENT_LABEL: name}
+    return build_object(
+        "networking.k8s.io/v1",
+        "NetworkPolicy",
+        f"canon-{site.pipeline}",
+        build_network_rules(labels, (serving.port,)),
+        namespace=site.environments[name],
+        labels=labels,
+    )
 
 
 def _annotations(site: Site, release: Release) -> dict[str, str]:

@@ -128,7 +128,7 @@ def test_no_file_of_the_cage_lies_in_an_applications_path(files: dict[str, str])
     ]
     paths = [each["spec"]["source"]["path"] for each in applications]
     cage = [f"argo/toy/{path}" for path in files if path.startswith("platform/")]
-    assert len(cage) == 4
+    assert len(cage) == 6
     assert [(path, file) for path in paths for file in cage if f"{file}/".startswith(f"{path.rstrip('/')}/")] == []
     assert all(path.startswith("argo/toy/") and ".." not in path for path in paths)
 
@@ -138,7 +138,14 @@ def test_every_namespace_and_secret_is_made_by_a_documented_command(files: dict[
     for namespace in ("ml", "toy-staging", "toy-production"):
         assert f"kubectl create namespace {namespace}\n" in handbook
         assert f"kubectl label namespace {namespace} pod-security.kubernetes.io/enforce=restricted\n" in handbook
-    applied = ["ml.yaml", "argocd.projects.yaml", "argocd.policy.yaml", "argocd.root.yaml"]
+    applied = [
+        "ml.yaml",
+        "toy-production.yaml",
+        "toy-staging.yaml",
+        "argocd.projects.yaml",
+        "argocd.policy.yaml",
+        "argocd.root.yaml",
+    ]
     places = [handbook.index(f"kubectl apply -f argo/toy/platform/{file}\n") for file in applied]
     assert places == sorted(places)  # the root comes when its cage is there
     assert "argocd.argoproj.io/secret-type=repository" in handbook
@@ -153,3 +160,16 @@ def test_pull_secrets_and_keys_of_ssh_are_documented_where_they_are_declared(tmp
     for namespace in ("toy-staging", "toy-production"):
         assert f"kubectl -n {namespace} create secret docker-registry pull " in handbook
     assert "--from-file=sshPrivateKey=KEYFILE" in handbook
+
+
+def test_a_service_is_reached_at_its_port_and_reaches_no_clouds_metadata(tmp_path: Path) -> None:
+    served = SERVED.replace("cmd:", "port: 9000, cmd:")
+    text = delivered(make_deployed(tmp_path, HEAD + STAGES + served + DEPLOYED))["platform/toy-staging.yaml"]
+    (policy,) = objects(text)
+    spec = policy["spec"]
+    assert policy["metadata"]["namespace"] == "toy-staging"
+    assert spec["podSelector"]["matchLabels"] == {"canon.dev/pipeline": "toy", "canon.dev/environment": "staging"}
+    assert spec["ingress"] == [{"ports": [{"protocol": "TCP", "port": 9000}]}]
+    assert set(spec["policyTypes"]) == {"Ingress", "Egress"}
+    blocks = [peer["ipBlock"] for rule in spec["egress"] for peer in rule["to"] if "ipBlock" in peer]
+    assert {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]} in blocks
