@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -38,9 +39,16 @@ def test_kustomize_builds_each_environment_with_its_image_by_digest(environment:
     assert images == [f"registry.example.com:5000/ml/flowers@{DIGEST}"]
     # What is written down here once more is what Kustomize makes of it.
     place = DEPLOYED / "environments" / environment
-    assert sorted(found, key=str) == sorted(
-        (each for each in environment_manifests(DEPLOYED.parents[1]) if each["metadata"]["namespace"] == namespace_of(place)), key=str
-    )  # fmt: skip
+    own = [
+        each
+        for each in environment_manifests(DEPLOYED.parents[1])
+        if each["metadata"]["namespace"] == namespace_of(place)
+    ]
+    assert sorted(found, key=named) == sorted(own, key=named)
+
+
+def named(manifest: dict[str, Any]) -> tuple[str, str]:
+    return manifest["kind"], manifest["metadata"]["name"]
 
 
 def namespace_of(place: Path) -> str:
@@ -51,6 +59,8 @@ def namespace_of(place: Path) -> str:
 def test_kustomize_builds_what_trains(check_manifests: Path, tmp_path: Path, folder: Path) -> None:
     for place in sorted(folder.glob("argo/*/workflow")):
         found = build(place)
+        sources = [yaml.safe_load(file.read_text()) for file in workflow_files(folder) if file.parent == place]
+        assert sorted(found, key=named) == sorted(sources, key=named)  # nothing is read otherwise on the way
         (tmp_path / place.parent.name).mkdir()
         (tmp_path / place.parent.name / "all.yaml").write_text(yaml.safe_dump_all(found))
     files = workflow_files(folder)
