@@ -6,7 +6,7 @@ from typing import Any
 
 from canon.argocd.objects import ARGO_CD, build_object, pipeline_labels, release_links
 from canon.argocd.site import SERVER, WORKFLOW, Site
-from canon.model.cluster import ENVIRONMENT_LABEL, REVISION_ANNOTATION
+from canon.model.cluster import ENVIRONMENT_LABEL, REVISION_ANNOTATION, environment_path
 from canon.model.delivery import Sync
 from canon.model.forges import commit_page
 from canon.model.release import Release
@@ -27,7 +27,7 @@ def build_environment_application(site: Site, environment: str, sync: Sync, rele
         site,
         site.application(environment),
         project=site.project,
-        source=_source(site, f"environments/{environment}", site.releases),
+        source=_source(site, environment_path(site.pipeline, environment), site.releases),
         namespace=site.environments[environment],
         policy=_policy(sync, RETRY),
         annotations=release_links(site.git_url, release),
@@ -42,7 +42,7 @@ def build_workflow_application(site: Site) -> dict[str, Any]:
 
     It has no `argocd.argoproj.io/manifest-generate-paths`: a commit that is compared while a training runs would never be trained.
     """
-    source = _source(site, WORKFLOW, site.branch)
+    source = _source(site, f"{site.folder}/{WORKFLOW}", site.branch)
     if site.synced:
         annotations = {REVISION_ANNOTATION: "${ARGOCD_APP_REVISION}"}
         source["kustomize"] = {"commonAnnotations": annotations, "commonAnnotationsEnvsubst": True}
@@ -73,7 +73,7 @@ def _root(site: Site, name: str, branch: str, directory: dict[str, str]) -> dict
         site,
         name,
         project=site.root,
-        source={**_source(site, "applications", branch), "directory": directory},
+        source={**_source(site, f"{site.folder}/applications", branch), "directory": directory},
         namespace=site.namespace,
         policy=_policy(Sync(), RETRY),
     )
@@ -105,8 +105,8 @@ def _application(
     return application
 
 
-def _source(site: Site, folder: str, branch: str) -> dict[str, Any]:
-    return {"repoURL": site.git_url, "targetRevision": branch, "path": f"{site.folder}/{folder}"}
+def _source(site: Site, path: str, branch: str) -> dict[str, Any]:
+    return {"repoURL": site.git_url, "targetRevision": branch, "path": path}
 
 
 def _policy(sync: Sync, retry: dict[str, Any]) -> dict[str, Any]:

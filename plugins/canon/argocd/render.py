@@ -14,6 +14,7 @@ from canon.argocd.projects import build_projects
 from canon.argocd.service import build_environment, build_network_policy
 from canon.argocd.site import WORKFLOW, Site
 from canon.manifests.text import format_manifests
+from canon.model.cluster import environment_path
 from canon.model.errors import CanonError
 from canon.model.project import Pipeline
 from canon.model.release import Release, release_path
@@ -53,9 +54,12 @@ def render_environment(pipeline: Pipeline, site: Site, release: Release) -> tupl
             f"{source}: {pipeline.file} declares no environment `{name}`; declare it, or remove the release"
         )
     built = build_environment(site, name, declaration.serving, environment, release)
-    manifests = {f"environments/{name}/{file}": manifest for file, manifest in built.items()}
-    manifests[f"applications/{name}.yaml"] = build_environment_application(site, name, environment.sync, release)
+    folder = environment_path(pipeline.name, name)
+    manifests = {f"{folder}/{file}": manifest for file, manifest in built.items()}
+    manifests[f"{site.folder}/applications/{name}.yaml"] = build_environment_application(
+        site, name, environment.sync, release
+    )
     return tuple(
-        RenderedFile(path=f"{site.folder}/{path}", text=format_manifests(pipeline.file, manifest, release=source))
+        RenderedFile(path=path, text=format_manifests(pipeline.file, manifest, release=source))
         for path, manifest in manifests.items()
     )

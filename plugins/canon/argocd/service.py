@@ -21,7 +21,7 @@ from canon.manifests.pods import (
     quiet_variables,
 )
 from canon.manifests.text import build_kustomization
-from canon.model.cluster import ENVIRONMENT_LABEL, TMP
+from canon.model.cluster import ENVIRONMENT_LABEL, SERVING, TMP
 from canon.model.delivery import Environment, Serving
 from canon.model.pod import Pod
 from canon.model.release import Release
@@ -150,7 +150,7 @@ def _pod_spec(image: str, serving: Serving, pod: Pod, labels: Mapping[str, str])
 def _container(image: str, serving: Serving, pod: Pod) -> dict[str, Any]:
     asked = {"httpGet": {"path": serving.health, "port": HTTP}}
     container: dict[str, Any] = {
-        "name": "serving",
+        "name": SERVING,
         "image": image,
         "env": build_env(quiet_variables(), pod),
         "ports": [{"name": HTTP, "containerPort": serving.port}],

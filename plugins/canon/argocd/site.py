@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from canon.model.cluster import application_name
+
 SERVER = "https://kubernetes.default.svc"
 """The cluster that Argo CD itself runs in."""
 WORKFLOW = "workflow"
@@ -63,7 +65,7 @@ class Site:
 
     def application(self, environment: str) -> str:
         """The Application of an environment."""
-        return f"{self.pipeline}-{environment}"
+        return application_name(self.pipeline, environment)
 
     @property
     def applications(self) -> dict[str, tuple[str, str, str]]:
