@@ -57,6 +57,13 @@ def clean_url(url: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
+def repository_place(url: str) -> str:
+    """Host and path of a repository's address, by http, https, ssh and in the form of scp: equal for one repository."""
+    plain = clean_url(url).removesuffix("/").removesuffix(".git")
+    found = re.fullmatch(r"(?:[a-z+]+://)?(?:[^@/]+@)?([^/:@]+)(?::[0-9]+)?[:/]/?(.+)", plain)
+    return f"{found[1].lower()}/{found[2]}" if found else plain
+
+
 def clean_urls(text: str) -> str:
     """Return a text with the credentials taken out of every URL in it."""
     return re.sub(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s'\"]*@", r"\1", text)

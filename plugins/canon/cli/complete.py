@@ -32,3 +32,10 @@ def complete_dataset(incomplete: str) -> list[str]:
         lambda project: (f"{pipeline.name}/{name}" for pipeline in project.pipelines for name in pipeline.declaration.data),
         incomplete,
     )  # fmt: skip
+
+
+def complete_environment(incomplete: str) -> list[str]:
+    """Names of environments, of all pipelines."""
+    return _completed(
+        lambda project: {name for pipeline in project.pipelines for name in pipeline.declaration.deploy}, incomplete
+    )

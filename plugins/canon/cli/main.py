@@ -27,6 +27,8 @@ COMMANDS = {
     "sweep": ("sweep",),
     "step": ("step",),
     "image": ("image",),
+    "release": ("release", "promote", "rollback"),
+    "history": ("history", "diff"),
     "serve": ("serve",),
     "status": ("status",),
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from canon.mlflow.artifacts import staged
 from canon.mlflow.record import TAG_COMMIT, TAG_DIRTY, TAG_RESULT, ModelRecord, RunRecord, mlflow_name
+from canon.mlflow.store import explained, open_client, store_lock
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -81,3 +83,10 @@ def own_versions(client: MlflowClient, run_id: str, name: str = "") -> list[Mode
     """The registered versions of a run's models, the oldest first."""
     found = client.search_model_versions(f"run_id = '{run_id}'")
     return sorted((item for item in found if name in {"", item.name}), key=lambda item: int(item.version))
+
+
+def find_version(run_id: str, model: str, uri: str, root: Path) -> str | None:
+    """`name/version` of a run's model as it is registered; None where it is not. Raises StoreUnavailableError."""
+    with store_lock(uri, root), explained(uri):
+        found = own_versions(open_client(uri), run_id, mlflow_name(model))
+        return f"{found[0].name}/{found[0].version}" if found else None

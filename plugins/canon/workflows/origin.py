@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from canon.git import clean_url, run_git, try_git
+from canon.git import clean_url, repository_place, run_git, try_git
 from canon.model.branches import matches_branch
 from canon.model.errors import CanonError
 from canon.model.project import SETTINGS_FILE
@@ -161,15 +161,8 @@ def check_remote(root: Path, url: str) -> None:
     lines = (try_git(root, "config", "--get-regexp", r"^remote\..*\.url$") or "").splitlines()
     known = [line.partition(" ")[2] for line in lines]
     known += [try_git(root, "remote", "get-url", name) or "" for name in (try_git(root, "remote") or "").split()]
-    if not any(_place(url) == _place(each) for each in known if each):
+    if not any(repository_place(url) == repository_place(each) for each in known if each):
         name = clean_url(url)
         raise CanonError(
             f"{SETTINGS_FILE}: `git.url` is {name}, which is no remote of this clone; if you trust it, `git remote add cluster {name}`"
         )
-
-
-def _place(url: str) -> str:
-    """Host and path of a repository's address, by http, https, ssh and in the form of scp."""
-    plain = clean_url(url).removesuffix("/").removesuffix(".git")
-    found = re.fullmatch(r"(?:[a-z+]+://)?(?:[^@/]+@)?([^/:@]+)(?::[0-9]+)?[:/]/?(.+)", plain)
-    return f"{found[1].lower()}/{found[2]}" if found else plain

@@ -1,0 +1,138 @@
+"""What was released when, from Git alone: every commit of a release's file, with what it said then."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from canon.git import run_git, try_git
+from canon.model.errors import CanonError, UsageError
+from canon.model.release import Release, release_from_text, release_path
+
+REVIEW = "Canon-Review"
+"""Trailer of a release that was pushed for review: it is live from the merge on."""
+_FORMAT = f"%H %ct %(trailers:key={REVIEW},valueonly,separator=%x2C)"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One change of what is released: the commit, since when (seconds since 1970), and what the file said, or what is wrong with it."""
+
+    commit: str
+    since: int
+    release: Release | None
+    problem: str = ""
+    text: str = ""
+
+
+def load_history(root: Path, head: str, pipeline: str, environment: str, most: int | None = None) -> tuple[Row, ...]:
+    """The releases of an environment that a commit has behind it, the newest first, by one `git log` and one `git cat-file`.
+
+    A file that was edited into nonsense is a row that says so. Raises CanonError with git's own words.
+    """
+    path = release_path(pipeline, environment)
+    limit = [] if most is None else [f"--max-count={most}"]
+    log = ("log", "--topo-order", f"--format={_FORMAT}", *limit, "--end-of-options", head, "--", path)
+    listing = run_git(root, *log, env={"GIT_LITERAL_PATHSPECS": "1"}).decode("utf-8", "replace").splitlines()
+    commits = [line.split(" ", 2) for line in listing]
+    shallow = _shallow(root)
+    texts = read_blobs(root, [f"{commit[0]}:{path}" for commit in commits])
+    rows: list[Row] = []
+    for (commit, seconds, review), text in zip(commits, texts, strict=True):
+        row = _row(commit, int(seconds), text, path)
+        if commit in shallow and row.release is not None:  # where the clone begins the file was there already
+            row = replace(row, since=int(time_from_text(row.release.time).timestamp()))
+        elif review.strip():
+            row = replace(row, since=_merged(root, commit, head) or row.since)
+        rows.append(row)
+    return tuple(_marked(rows))
+
+
+def _row(commit: str, since: int, content: bytes | None, path: str) -> Row:
+    if content is None:
+        return Row(commit, since, None, "the file was removed: nothing was released from then on")
+    try:
+        text = content.decode()
+        return Row(commit, since, release_from_text(text, path), text=text)
+    except UnicodeDecodeError:
+        return Row(commit, since, None, "the file was no text: it was edited by hand")
+    except CanonError as error:
+        return Row(commit, since, None, f"the file was edited by hand: {' '.join(str(error).split())[:300]}", text)
+
+
+def _marked(rows: Sequence[Row]) -> Iterator[Row]:
+    """Rows, those marked that repeat the number of the one before them: somebody has edited the file."""
+    for row, before in zip(rows, [*rows[1:], None], strict=True):
+        same = row.release and before and before.release and before.release.number == row.release.number
+        yield replace(row, problem="edited by hand after it was released") if same and not row.problem else row
+
+
+def _merged(root: Path, commit: str, head: str) -> int | None:
+    """When the merge was made that brought a commit into a branch; None where it came without one."""
+    span = f"{commit}..{head}"
+    onto = set((try_git(root, "rev-list", "--first-parent", span) or "").split())
+    if not onto or commit in set((try_git(root, "rev-list", "--first-parent", head) or "").split()):
+        return None
+    merges = (try_git(root, "log", "--ancestry-path", "--merges", "--format=%H %ct", span) or "").splitlines()
+    found = [line.split() for line in merges]
+    return next((int(seconds) for merge, seconds in reversed(found) if merge in onto), None)
+
+
+def read_blobs(root: Path, names: Sequence[str]) -> list[bytes | None]:
+    """The contents of objects by one `git cat-file`; None for what is not there. A name has no line feed."""
+    if not names:
+        return []
+    answer = run_git(root, "cat-file", "--batch", stdin="".join(f"{name}\n" for name in names).encode())
+    found: list[bytes | None] = []
+    place = 0
+    for _ in names:
+        end = answer.index(b"\n", place)
+        head = answer[place:end].rsplit(b" ", 2)
+        place = end + 1
+        if len(head) == 3 and head[1] == b"blob":  # noqa: PLR2004  `<oid> <type> <size>`
+            size = int(head[2])
+            found.append(answer[place : place + size])
+            place += size + 1
+        elif len(head) == 3 and head[2].isdigit():  # noqa: PLR2004  a folder
+            found.append(None)
+            place += int(head[2]) + 1
+        else:
+            found.append(None)
+    return found
+
+
+def _shallow(root: Path) -> frozenset[str]:
+    """Commits whose parents a shallow clone does not have."""
+    file = Path(os.fsdecode(run_git(root, "rev-parse", "--path-format=absolute", "--git-path", "shallow").strip()))
+    return frozenset(file.read_text().split()) if file.exists() else frozenset()
+
+
+def is_shallow(root: Path) -> bool:
+    """Tell whether the clone lacks what was before some commit."""
+    return bool(_shallow(root))
+
+
+def released_at(rows: Iterable[Row], at: datetime) -> Row | None:
+    """What was released at a time; None before the first release."""
+    seconds = at.timestamp()
+    return next((row for row in rows if row.since <= seconds), None)
+
+
+def time_from_text(text: str) -> datetime:
+    """A moment in UTC: `2026-11-01` is the end of that day, `2026-11-01T12:00`, with seconds, `Z` or an offset is that moment. Raises UsageError."""
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+            return datetime.fromisoformat(text).replace(tzinfo=UTC) + timedelta(days=1, seconds=-1)
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found
+    except (ValueError, OverflowError):
+        raise UsageError(f"{text!r} is no date; write 2026-11-01, or 2026-11-01T12:00 (UTC)") from None
+
+
+def format_time(seconds: int) -> str:
+    """A moment in UTC as a release has it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
