@@ -32,9 +32,10 @@ def run_git(root: Path, *arguments: str, env: Mapping[str, str] | None = None, s
         except git.GitCommandNotFound:
             raise CanonError("git is not installed, or not on PATH; install it") from None
         except git.GitCommandError as error:
-            words = re.sub(r"^\s*stderr: '|'$", "", str(error.stderr).strip())
             pairs = zip(arguments, ("", *arguments), strict=False)
             command = next((each for each, before in pairs if not each.startswith("-") and before != "-c"), "")
+            streams = (error.stderr, error.stdout if command == "push" else "")  # where a hook of `push` may print
+            words = "\n".join(filter(None, (re.sub(r"^\s*std\w+: '|'$", "", str(each).strip()) for each in streams)))
             raise CanonError(f"git {command} failed in {root}: {clean_urls(words)}") from None
 
 

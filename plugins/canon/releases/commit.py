@@ -41,13 +41,18 @@ def describe(release: Release, review: str | None, *, created: bool) -> str:
     return f"{where} #{release.number}: {what}\n\nWhy: {release.why}\n{trailer}"
 
 
-def commit_files(tree: Path, paths: Sequence[str], message: str) -> str:
-    """Commit these files of a worktree; return the commit, the one that is there where nothing differs. Raises CanonError with a failing hook's words."""
-    if paths:
-        literal = {"GIT_LITERAL_PATHSPECS": "1"}
-        run_git(tree, *ALWAYS, "add", "--force", "--", *paths, env=literal)
-        if try_git(tree, *ALWAYS, "diff", "--cached", "--quiet") is None:
-            run_git(tree, *ALWAYS, "commit", "--quiet", "--cleanup=verbatim", "-F", "-", stdin=message.encode())
+def stage_files(tree: Path, paths: Sequence[str]) -> tuple[str, ...]:
+    """Put files of a worktree into its index; return those that differ from the commit."""
+    if not paths:
+        return ()
+    run_git(tree, *ALWAYS, "add", "--force", "--", *paths, env={"GIT_LITERAL_PATHSPECS": "1"})
+    names = run_git(tree, *ALWAYS, "diff", "--cached", "--name-only", "--no-renames", "-z")
+    return tuple(filter(None, names.decode("utf-8", "surrogateescape").split("\0")))
+
+
+def commit_staged(tree: Path, message: str) -> str:
+    """Commit the index of a worktree; return the commit. Raises CanonError with a failing hook's words."""
+    run_git(tree, *ALWAYS, "commit", "--quiet", "--cleanup=verbatim", "-F", "-", stdin=message.encode())
     return run_git(tree, "rev-parse", "HEAD").decode().strip()
 
 

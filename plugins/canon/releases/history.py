@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from pathlib import Path
 
 from canon.git import run_git, try_git
@@ -66,7 +67,7 @@ def _row(commit: str, since: int, content: bytes | None, path: str) -> Row:
 
 def _marked(rows: Sequence[Row]) -> Iterator[Row]:
     """Rows, those marked that repeat the number of the one before them: somebody has edited the file."""
-    for row, before in zip(rows, [*rows[1:], None], strict=True):
+    for row, before in zip_longest(rows, rows[1:]):
         same = row.release and before and before.release and before.release.number == row.release.number
         yield replace(row, problem="edited by hand after it was released") if same and not row.problem else row
 

@@ -19,7 +19,7 @@ from canon.model.errors import CanonError, UsageError
 from canon.model.project import load_project
 from canon.model.release import Release, format_release, release_from_text, release_path
 from canon.output.files import RenderedFile, write_files
-from canon.releases.commit import author_of, commit_files, describe, make_tags
+from canon.releases.commit import author_of, commit_staged, describe, make_tags, stage_files
 from canon.releases.draft import Draft, build_release
 from canon.releases.pending import Pending, Say, drop_tags, forget_pending, load_pending, settle_pending, write_pending
 from canon.releases.push import RaceLostError, UnknownOutcomeError, push
@@ -118,7 +118,8 @@ def _attempt(released: Released, order: Order, render: Render, author: str, say:
         return Published(proposed, created=False, commit=released.seen.heads[target.review], files=())
     release, created = (decided, False) if isinstance(decided, Release) else _numbered(released, order, decided, author)
     files = _files(released, release, render, created=created)
-    changed = write_files(scratch.tree, files)
+    write_files(scratch.tree, files)
+    changed = stage_files(scratch.tree, [file.path for file in files])
     if dry_run:
         return Published(release, created, "", changed)
     if created and not scratch.has(release.experiment, release.version_tag):
@@ -126,8 +127,10 @@ def _attempt(released: Released, order: Order, render: Render, author: str, say:
             f"{scratch.name} does not give the experiment's commit {release.experiment[:12]}, which the tag of the release is put on; push it"
         )
     waiting = list(untagged(released, say)) if target.review is None else []
-    commit = commit_files(scratch.tree, changed, describe(release, target.review, created=created))
-    check_kept(scratch, commit, files)
+    commit = released.head
+    if changed:
+        commit = commit_staged(scratch.tree, describe(release, target.review, created=created))
+        check_kept(scratch, commit, files)
     if commit == released.head and not waiting:
         return Published(release, created=False, commit=commit, files=())
     made = [*waiting, *([release] if created and target.review is None else [])]

@@ -53,9 +53,9 @@ def push(released: Released, branch: str, commit: str, tags: Sequence[str], say:
     if seen.heads.get(branch) != before or any(there.values()) or _RACE.search(said):
         raise RaceLostError(f"somebody else has pushed to {scratch.name} meanwhile")
     remedy = (
-        "give the account the right to push there, or take another --branch"
+        "mend what it says, or take another --branch"
         if released.target.review
-        else "give the account the right to push there, or say --branch NAME for a pull request"
+        else "mend what it says, give the account the right to push there, or say --branch NAME for a pull request"
     )
     raise CanonError(f"the push to `{branch}` of {scratch.name} failed, and nothing of it is left: {words}; {remedy}")
 

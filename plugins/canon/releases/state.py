@@ -56,7 +56,10 @@ class Released:
     @functools.cached_property
     def pipeline(self) -> Pipeline:
         """The declaration. Raises CanonError where it is wrong, or does not exist."""
-        return load_project(self.code).pipeline(self.name)
+        try:
+            return load_project(self.code).pipeline(self.name)
+        except CanonError as error:
+            raise CanonError(f"`{self.target.declared}` of {self.scratch.name} is not as it should be:\n{error}") from None
 
     def check_declared(self, environment: str) -> None:
         """Raise CanonError for an environment that the declared branch does not have."""

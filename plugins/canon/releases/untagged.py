@@ -19,7 +19,7 @@ def untagged(released: Released, say: Say) -> Iterator[Release]:
             continue
         for row in released.history(current.environment, MOST):
             release = row.release
-            if release is None:
+            if release is None or row.problem:  # edited by hand: the one below it is what was merged
                 continue
             if release.tag in released.seen.commits:
                 break
