@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.conftest import git
@@ -46,11 +47,11 @@ serving: {artifact: net, cmd: python3 serve.py, port: 8080}
 }
 
 
-def served_project(folder: Path) -> None:
-    """Write the project as `project` below ``folder``, its base as the layout `below`, run it and commit it."""
+def served_project(folder: Path, more: Mapping[str, str] | None = None) -> None:
+    """Write the project as `project` below ``folder``, its base as the layout `below`, run it and commit it. ``more``: files in place of its own."""
     below = make_image(folder / "below")
     root = folder / "project"
-    for path, text in FILES.items():
+    for path, text in {**FILES, **(more or {})}.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text.replace("DIGEST", below))
     (root / "fit.py").chmod(0o755)

@@ -63,12 +63,12 @@ def _environments(root: Path, head: str, pipeline: str) -> list[str]:
 
 def compare_releases(root: Path, first: Release, second: Release) -> tuple[tuple[Difference, ...], tuple[str, ...]]:
     """All that can be said of two releases, and notes on what the clone does not have."""
-    notes = tuple(
+    notes = dict.fromkeys(
         f"the clone does not have the experiment of {each.tag}, so its params and pins are left out; `git fetch --tags` brings it"
-        for each in dict.fromkeys((first, second))
+        for each in (first, second)
         if not _has(root, each.experiment)
     )
-    return tuple(_differences(root, first, second)), notes
+    return tuple(_differences(root, first, second)), tuple(notes)
 
 
 def _differences(root: Path, first: Release, second: Release) -> Iterator[Difference]:
@@ -132,7 +132,7 @@ def _params(root: Path, release: Release) -> dict[str, str]:
     for entry in _entries(root, release):
         for file, values in (entry.get("params") or {}).items():
             if not str(file).endswith(own):
-                found |= {f"{file}:{key}": _text(value) for key, value in values.items()}
+                found |= {f"{file}:{key}": _text(value) for key, value in _flat(values)}
     return found
 
 
@@ -150,6 +150,15 @@ def _entries(root: Path, release: Release) -> Iterator[Mapping[str, Any]]:
         for name, entry in entries.items():
             if release.entries.get(name) == run_cache_value(entry):
                 yield entry
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted key → value of nested mappings."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def _text(value: object) -> str:

@@ -65,7 +65,10 @@ def _of_result(root: Path, refs: Iterable[str], provenance: Provenance) -> str |
 
 
 def _on_branch(root: Path, head: str, provenance: Provenance) -> str | None:
-    """The oldest commit of a branch whose dvc.lock has the result, of the last ones that changed a dvc.lock; one with the very code before others."""
+    """The image's own commit, where the branch has it and it has the result; else the oldest one with the result, of those that changed a dvc.lock."""
+    own = provenance.commit
+    if try_git(root, "merge-base", "--is-ancestor", own, head) is not None and has_result(root, own, provenance):
+        return own
     listing = run_git(root, "log", "--format=%H", f"--max-count={MOST}", head, "--", LOCKS).decode().split()
     found = [commit for commit in reversed(listing) if has_result(root, commit, provenance)]
     exact = [commit for commit in found if commit_source_tree(root, commit) == provenance.tree]
