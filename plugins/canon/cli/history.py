@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,7 +35,7 @@ def history(
     json_: JsonOption = False,
 ) -> None:
     """List what was released in an environment, the newest first, as the clone knows it; `git fetch` brings what is newer."""
-    from canon.releases.history import is_shallow, load_history, released_at, time_from_text
+    from canon.releases.history import is_shallow, iterate_history, time_from_text
     from canon.releases.place import history_head
     from canon.releases.rows import COLUMNS, row_cells, row_document
 
@@ -43,23 +44,21 @@ def history(
     project.pipeline(name)
     _check_environment(environment)
     head, where = history_head(project)
-    rows: Sequence[Row] = load_history(project.root, head, name, environment)
-    if not rows:
+    found = iterate_history(project.root, head, name, environment)
+    shallow = is_shallow(project.root)
+    rows = list(found) if moment is None else _live(found, moment)
+    if not rows and moment is None:
         known = ", ".join(project.pipeline(name).declaration.deploy) or "none"
         raise CanonError(
             f"{where} has no release of {name} in `{environment}` (declared: {known}); `git fetch` brings newer ones"
         )
-    shallow = is_shallow(project.root)
     if shallow:
         say(
             "canon: this clone is shallow: releases before its first commit are missing; `git fetch --unshallow` brings them"
         )
-    if moment is not None:
-        found = released_at(rows, moment)
-        if found is None:
-            why = "is not known in this shallow clone" if shallow else "was nothing yet"
-            raise CanonError(f"what was live in `{environment}` of {name} on {at} {why}")
-        rows = [found]
+    if not rows:
+        why = "is not known in this shallow clone" if shallow else "was nothing yet"
+        raise CanonError(f"what was live in `{environment}` of {name} on {at} {why}")
     if json_:
         documents = [row_document(row) for row in rows]
         put_json(documents[0] if moment is not None else documents)
@@ -96,6 +95,13 @@ def diff(
     shown = [each for each in differences if all_ or each.differs or each.section == "release"]
     rows = ((each.section, each.name, each.first or "-", each.second or "-") for each in shown)
     put_table(("what", "", first, second), ([_cell(cell) for cell in row] for row in rows))
+
+
+def _live(rows: Iterable[Row], moment: datetime) -> list[Row]:
+    from canon.releases.history import released_at
+
+    found = released_at(rows, moment)
+    return [] if found is None else [found]
 
 
 def _check_environment(environment: str) -> None:

@@ -50,7 +50,8 @@ def release(
     """Verify an image and release it: one commit and its tags, pushed to the declared repository. Your checkout stays as it is."""
     from canon.releases.commit import author_of
     from canon.releases.decide import decide_release
-    from canon.releases.facts import gather_facts, released_reference
+    from canon.releases.facts import gather_facts
+    from canon.releases.images import released_reference
     from canon.releases.publish import check_review
     from canon.releases.scratch import opened_scratch
     from canon.releases.state import look
@@ -84,7 +85,7 @@ def promote(
     from functools import partial
 
     from canon.releases.decide import decide_promotion
-    from canon.releases.facts import check_in_registry
+    from canon.releases.images import check_in_registry
 
     project, place = _opened()
     check_image = partial(check_in_registry, plain_http=plain_http)
@@ -113,7 +114,7 @@ def rollback(
     from functools import partial
 
     from canon.releases.decide import decide_rollback
-    from canon.releases.facts import check_in_registry
+    from canon.releases.images import check_in_registry
 
     project, target = _opened()
     decide = decide_rollback(environment, to, why, partial(check_in_registry, plain_http=plain_http))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from canon.model.errors import CanonError
+from canon.model.errors import CanonError, listed
 from canon.model.gates import Health, Verdict, evaluate_gate, gate_from_text
 from canon.model.release import Origin, Release
 from canon.releases.draft import Draft, Facts, facts_of
@@ -85,20 +85,23 @@ def decide_rollback(environment: str, to: int | None, why: str | None, check_ima
 
 
 def _earlier(released: Released, environment: str, to: int | None) -> Release:
-    rows = released.history(environment)
-    releases = [row.release for row in rows if row.release is not None and not row.problem]
     where = f"`{environment}` of {released.name}"
+    current: str | None = None
+    numbers: list[str] = []
+    for position, row in enumerate(released.history(environment)):
+        release = row.release
+        if position == 0 and release is not None:
+            current = release.image
+        if release is None or row.problem:
+            continue
+        numbers.append(f"#{release.number}")
+        if release.number == to if to is not None else release.image != current:
+            return release
     if to is not None:
-        found = next((release for release in releases if release.number == to), None)
-        if found is None:
-            numbers = ", ".join(f"#{release.number}" for release in releases[:10]) or "none"
-            raise CanonError(f"{where} never had a release #{to} (it had: {numbers}){_missing(released)}")
-        return found
-    image = rows[0].release.image if rows and rows[0].release is not None else None
-    found = next((release for release in releases if release.image != image), None)
-    if found is None:
-        raise CanonError(f"{where} has no earlier release with another image{_missing(released)}")
-    return found
+        raise CanonError(
+            f"{where} never had a release #{to} (it had: {listed(numbers, 10) or 'none'}){_missing(released)}"
+        )
+    raise CanonError(f"{where} has no earlier release with another image{_missing(released)}")
 
 
 def _missing(released: Released) -> str:

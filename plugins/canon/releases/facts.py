@@ -12,13 +12,13 @@ from canon.dvc.runcache import run_cache_value
 from canon.git import commit_text
 from canon.image.images import load_image
 from canon.image.opening import open_store
-from canon.image.references import Reference, parse_reference
 from canon.mlflow.record import flat_metrics
-from canon.model.errors import CanonError, ImageMissingError, UsageError
+from canon.model.errors import CanonError
 from canon.model.pins import load_pins
 from canon.model.project import Project, pins_file_of
 from canon.releases.draft import Facts
 from canon.releases.experiment import find_experiment
+from canon.releases.images import released_reference
 from canon.releases.pending import Say
 from canon.releases.scratch import Scratch
 from canon.releases.tracked import find_tracked
@@ -62,24 +62,6 @@ def gather_facts(
     serving = project.pipeline(name).declaration.serving
     run, model = find_tracked(project, profile, name, provenance.result, serving.artifact if serving else "", say)
     return facts_of_provenance(provenance, f"{store.name}@{found.digest}", experiment, run, model)
-
-
-def released_reference(image: str) -> Reference:
-    """The reference of an image to release. Raises UsageError for a layout."""
-    reference = parse_reference(image)
-    if reference.folder is not None:
-        raise UsageError(f"{image} is a layout on disk, which no cluster can pull; push the image to a registry")
-    return reference
-
-
-def check_in_registry(image: str, *, plain_http: bool = False) -> None:
-    """Raise CanonError unless the registry has the manifest of an image still."""
-    reference = released_reference(image)
-    store = open_store(reference, plain_http=plain_http)
-    try:
-        store.find(reference.digest)
-    except ImageMissingError as error:
-        raise CanonError(f"{image} is not in its registry any more: nothing could run it ({error})") from None
 
 
 def _show(checks: Iterable[Check], image: str, say: Say) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import zip_longest
+from itertools import chain, pairwise
 from pathlib import Path
 
 from canon.git import run_git, try_git
@@ -31,10 +31,15 @@ class Row:
 
 
 def load_history(root: Path, head: str, pipeline: str, environment: str, most: int | None = None) -> tuple[Row, ...]:
-    """The releases of an environment that a commit has behind it, the newest first, by one `git log` and one `git cat-file`.
+    """The releases of an environment that a commit has behind it, the newest first; ``most``: how many changes of the file are looked at.
 
     A file that was edited into nonsense is a row that says so. Raises CanonError with git's own words.
     """
+    return tuple(iterate_history(root, head, pipeline, environment, most))
+
+
+def iterate_history(root: Path, head: str, pipeline: str, environment: str, most: int | None = None) -> Iterator[Row]:
+    """The rows one by one, each read when it is asked for: all of them take one `git log` and one `git cat-file`, and the time to read YAML."""
     path = release_path(pipeline, environment)
     limit = [] if most is None else [f"--max-count={most}"]
     log = ("log", "--topo-order", f"--format={_FORMAT}", *limit, "--end-of-options", head, "--", path)
@@ -42,15 +47,17 @@ def load_history(root: Path, head: str, pipeline: str, environment: str, most: i
     commits = [line.split(" ", 2) for line in listing]
     shallow = _shallow(root)
     texts = read_blobs(root, [f"{commit[0]}:{path}" for commit in commits])
-    rows: list[Row] = []
-    for (commit, seconds, review), text in zip(commits, texts, strict=True):
+
+    def row_of(words: Sequence[str], text: bytes | None) -> Row:
+        commit, seconds, review = words
         row = _row(commit, int(seconds), text, path)
         if commit in shallow and row.release is not None:  # where the clone begins the file was there already
-            row = replace(row, since=int(time_from_text(row.release.time).timestamp()))
-        elif review.strip():
-            row = replace(row, since=_merged(root, commit, head) or row.since)
-        rows.append(row)
-    return tuple(_marked(rows))
+            return replace(row, since=int(time_from_text(row.release.time).timestamp()))
+        if review.strip():
+            return replace(row, since=_merged(root, commit, head) or row.since)
+        return row
+
+    yield from _marked(row_of(words, text) for words, text in zip(commits, texts, strict=True))
 
 
 def _row(commit: str, since: int, content: bytes | None, path: str) -> Row:
@@ -65,11 +72,13 @@ def _row(commit: str, since: int, content: bytes | None, path: str) -> Row:
         return Row(commit, since, None, f"the file was edited by hand: {' '.join(str(error).split())[:300]}", text)
 
 
-def _marked(rows: Sequence[Row]) -> Iterator[Row]:
+def _marked(rows: Iterable[Row]) -> Iterator[Row]:
     """Rows, those marked that repeat the number of the one before them: somebody has edited the file."""
-    for row, before in zip_longest(rows, rows[1:]):
-        same = row.release and before and before.release and before.release.number == row.release.number
-        yield replace(row, problem="edited by hand after it was released") if same and not row.problem else row
+    for row, before in pairwise(chain(rows, [None])):
+        if row is not None:
+            same = row.release and before and before.release and before.release.number == row.release.number
+            marked = same and not row.problem
+            yield replace(row, problem="edited by hand after it was released") if marked else row
 
 
 def _merged(root: Path, commit: str, head: str) -> int | None:
