@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from canon.model.errors import CanonError
+from canon.model.release import Release
 from canon.releases.draft import facts_of
 from canon.releases.history import load_history
+from canon.releases.state import Released, Target
 from tests.conftest import git
 from tests.e2e.released import (
     clone,
@@ -223,3 +225,31 @@ def test_files_of_another_tool_are_not_in_the_commit(work: Path) -> None:
     assert "dvc.yaml" in {file.path for file in render(work)}
     release(work, "staging", facts(work, 1))
     assert "dvc.yaml" not in git(remote(work), "ls-tree", "-r", "--name-only", "main").splitlines()
+
+
+def test_from_a_pods_clone_that_has_no_remote_and_no_user(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `deliver` would: code fetched by its address into an empty repository, identity and credentials in the environment."""
+    pod = work.parent / "pod"
+    pod.mkdir()
+    git(pod, "init", "-q")
+    git(pod, "fetch", "-q", str(remote(work)), "+refs/heads/*:refs/remotes/origin/*")
+    git(pod, "checkout", "-q", "--detach", "origin/main")
+    (pod / "params.yaml").write_text("rate: 3\n")  # a profile that is applied
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "canon")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "canon@example.com")
+    where = Target(remote(work).as_uri(), "main", "main")
+    done = release(pod, "staging", facts(work, 1), where)
+    assert (done.release.author, released(work)) == ("canon <canon@example.com>", [done.release])
+
+    def decide(state: Released) -> Release:
+        """What it would decide for content that the history has already: nothing."""
+        found = [row.release for row in state.history("staging") if row.release is not None]
+        assert state.pipeline.declaration.deploy["staging"].namespace == "p-staging"
+        return found[-1]
+
+    head = git(remote(work), "rev-parse", "main")
+    again = release(pod, "staging", decide, where)
+    assert (again.created, git(remote(work), "rev-parse", "main")) == (False, head)
+    assert (pod / "params.yaml").read_text() == "rate: 3\n"

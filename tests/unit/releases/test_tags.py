@@ -19,7 +19,19 @@ def test_the_first_and_the_next() -> None:
 
 @pytest.mark.parametrize(
     "tag",
-    ["p#a#0", "p#a#01", "p#a#1000000000", "p#a#-1", "p#a#1x", "p#a", "p##1", "pp#a#1", "p#a@b#1", "P#a#1", "p#a#\u0661"],
+    [
+        "p#a#0",
+        "p#a#01",
+        "p#a#1000000000",
+        "p#a#-1",
+        "p#a#1x",
+        "p#a",
+        "p##1",
+        "pp#a#1",
+        "p#a@b#1",
+        "P#a#1",
+        "p#a#\u0661",
+    ],
 )
 def test_what_does_not_count(tag: str) -> None:
     assert next_number("p", [tag], [10**30]) == 1
