@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
+
+import pytest
 
 from canon.model.release import Release, release_from_text
 from canon.output.files import RenderedFile
@@ -11,7 +14,7 @@ from canon.releases.draft import Draft, Facts
 from canon.releases.history import Row, load_history
 from canon.releases.publish import Decide, Order, Published, publish_release
 from canon.releases.state import Target
-from tests.conftest import git
+from tests.conftest import git, once
 
 FILES = {
     "pyproject.toml": """\
@@ -50,6 +53,15 @@ def make_repository(folder: Path, extra: Mapping[str, str] | None = None, *, rel
     git(work, "commit", "-qm", "declared")
     git(work, "push", "-q", "origin", "main")
     return work
+
+
+def copy_repository(factory: pytest.TempPathFactory, folder: Path) -> Path:
+    """A copy of such a repository, which is made once; return its clone."""
+    template = once(factory, "to-release", make_repository)
+    for name in ("code.git", "work"):
+        shutil.copytree(template / name, folder / name, symlinks=True)
+    git(folder / "work", "remote", "set-url", "origin", str(folder / "code.git"))
+    return folder / "work"
 
 
 def clone(work: Path, name: str, *options: str) -> Path:

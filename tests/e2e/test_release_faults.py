@@ -18,12 +18,12 @@ from canon.releases.decide import decide_rollback
 from canon.releases.publish import publish_release
 from canon.releases.push import UnknownOutcomeError
 from tests.conftest import ROOT, git
-from tests.e2e.released import facts, make_repository, order, release, released, remote, render, tags, target, untouched
+from tests.e2e.released import copy_repository, facts, order, release, released, remote, render, tags, target, untouched
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Path:
-    return make_repository(tmp_path)
+def work(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_repository(tmp_path_factory, tmp_path)
 
 
 def hook(folder: Path, name: str, script: str) -> Path:

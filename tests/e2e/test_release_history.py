@@ -10,15 +10,15 @@ import pytest
 from canon.model.errors import UsageError
 from canon.releases.history import load_history, released_at, time_from_text
 from tests.conftest import git
-from tests.e2e.released import clone, facts, make_repository, release, remote, rows
+from tests.e2e.released import clone, copy_repository, facts, release, remote, rows
 
 PATH = "argo/p/releases/staging.yaml"
 
 
 @pytest.fixture
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def work(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three releases, on the first, second and third of March."""
-    work = make_repository(tmp_path)
+    work = copy_repository(tmp_path_factory, tmp_path)
     for day in (1, 2, 3):
         monkeypatch.setenv("GIT_COMMITTER_DATE", f"2026-03-0{day}T10:00:00Z")
         release(work, "staging", facts(work, day))

@@ -14,14 +14,14 @@ from canon.releases.decide import HealthOf, decide_promotion, decide_rollback
 from canon.releases.draft import facts_of
 from canon.releases.publish import Decide
 from tests.conftest import git
-from tests.e2e.released import FILES, clone, facts, make_repository, release, released, remote, tags
+from tests.e2e.released import FILES, clone, copy_repository, facts, make_repository, release, released, remote, tags
 
 GATES = 'gates: ["rmse <= 1.0 * production.rmse"]'
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Path:
-    return make_repository(tmp_path)
+def work(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_repository(tmp_path_factory, tmp_path)
 
 
 def there(_: str) -> None:

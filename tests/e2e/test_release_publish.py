@@ -14,6 +14,7 @@ from canon.releases.state import Released, Target
 from tests.conftest import git
 from tests.e2e.released import (
     clone,
+    copy_repository,
     experiment,
     facts,
     make_repository,
@@ -29,8 +30,8 @@ from tests.e2e.released import (
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Path:
-    return make_repository(tmp_path)
+def work(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_repository(tmp_path_factory, tmp_path)
 
 
 def test_a_release_is_one_commit_with_what_follows_from_it_and_its_tags(work: Path) -> None:

@@ -4,27 +4,47 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from canon.releases.draft import Draft
+import pytest
+
+from canon.model.release import Release
+from canon.releases.draft import Draft, Facts
+from canon.releases.publish import publish_release
 from canon.releases.state import Released
-from tests.conftest import ROOT, git
-from tests.e2e.projects import at_once
-from tests.e2e.released import clone, experiment, facts, make_repository, release, released, remote, rows, tags, target
+from tests.conftest import git
+from tests.e2e.released import (
+    clone,
+    experiment,
+    facts,
+    make_repository,
+    order,
+    release,
+    released,
+    remote,
+    render,
+    rows,
+    tags,
+    target,
+)
 
 CLONES = 10
-ONE = """
-import sys
-from pathlib import Path
-from canon.releases.draft import Draft
-from canon.releases.publish import publish_release
-from tests.e2e.released import facts, order, render, target
-work, number, commit = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-known = facts(work, number, commit=commit)
-done = publish_release(work, target(), order("staging", known), render, say=lambda text: print(text, file=sys.stderr))
-print(done.release.tag)
-"""
+
+
+def all_at_once(folders: Sequence[Path], made: Sequence[Facts]) -> tuple[list[Release], str]:
+    """Release from each folder at the same moment; return the releases, and what was said of lost races."""
+    barrier = threading.Barrier(len(folders))
+    said: list[str] = []
+
+    def one(folder: Path, known: Facts) -> Release:
+        barrier.wait()
+        return publish_release(folder, target(), order("staging", known), render, say=said.append).release
+
+    with ThreadPoolExecutor(len(folders)) as pool:
+        return list(pool.map(one, folders, made)), "\n".join(said)
 
 
 def test_ten_clones_at_once(tmp_path: Path) -> None:
@@ -33,25 +53,14 @@ def test_ten_clones_at_once(tmp_path: Path) -> None:
     git(remote(work), "config", "core.logAllRefUpdates", "true")
     commits = [experiment(work, number) for number in range(1, CLONES + 1)]
     clones = [clone(work, f"clone-{number}") for number in range(1, CLONES + 1)]
-    commands = [
-        (
-            sys.executable,
-            "-c",
-            f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{ONE}",
-            str(folder),
-            str(number),
-            commit,
-        )
-        for number, (folder, commit) in enumerate(zip(clones, commits, strict=True), 1)
-    ]
-    done = at_once(tmp_path, *commands)
-    assert [(each.returncode, each.stderr) for each in done if each.returncode] == []
+    made = [facts(work, number, commit=commit) for number, commit in enumerate(commits, 1)]
+    done, _ = all_at_once(clones, made)
     # ten releases, whose numbers and versions are one to ten, each on its own experiment
     found = released(work)
     assert [each.number for each in found] == list(range(CLONES, 0, -1))
-    assert sorted(each.image for each in found) == sorted(facts(work, number).image for number in range(1, CLONES + 1))
+    assert sorted(each.image for each in found) == sorted(each.image for each in made)
     assert sorted(int(each.version.rpartition(".")[2]) for each in found) == list(range(1, CLONES + 1))
-    assert sorted(each.stdout.strip() for each in done) == sorted(each.tag for each in found)
+    assert sorted(each.tag for each in done) == sorted(each.tag for each in found)
     for each in found:
         for tag in (each.tag, each.version_tag):
             assert git(remote(work), "rev-parse", f"{tag}^{{commit}}") == each.experiment
@@ -85,24 +94,26 @@ def test_a_race_that_is_lost_begins_anew_from_what_won(tmp_path: Path) -> None:
     assert git(work, "for-each-ref", "refs/canon") == ""
 
 
-def test_two_commands_in_one_clone_wait_for_each_other(tmp_path: Path) -> None:
+def test_commands_in_one_clone_wait_for_each_other(tmp_path: Path) -> None:
     work = make_repository(tmp_path)
-    commands = [
-        (sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{ONE}", str(work), str(number), git(work, "rev-parse", "HEAD"))
-        for number in (1, 2, 3)
-    ]  # fmt: skip
-    done = at_once(tmp_path, *commands)
-    assert [each.returncode for each in done] == [0, 0, 0], [each.stderr for each in done]
+    done, said = all_at_once([work] * 3, [facts(work, number) for number in (1, 2, 3)])
+    assert sorted(each.number for each in done) == [1, 2, 3]
     assert [each.number for each in released(work)] == [3, 2, 1]
-    assert "once more" not in "".join(each.stderr for each in done)
+    assert "once more" not in said
 
 
-def test_gto_lists_the_releases(tmp_path: Path) -> None:
+def test_gto_lists_the_releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work = make_repository(tmp_path)
     first, second = experiment(work, 1), experiment(work, 2)
-    release(work, "staging", facts(work, 1, commit=first))
-    release(work, "production", facts(work, 1, commit=first), target())
-    release(work, "staging", facts(work, 2, commit=second))
+    for day, environment, number, commit in (
+        (1, "staging", 1, first),
+        (2, "production", 1, first),
+        (3, "staging", 2, second),
+    ):
+        monkeypatch.setenv(
+            "GIT_COMMITTER_DATE", f"2026-03-0{day}T10:00:00Z"
+        )  # GTO takes the newest of a stage by its second
+        release(work, environment, facts(work, number, commit=commit))
     fresh = clone(work, "fresh")
     shown = subprocess.run(["gto", "show", "--json"], cwd=fresh, capture_output=True, text=True, check=True).stdout
     registry = json.loads(shown)["p"]

@@ -12,9 +12,9 @@ from canon.releases.publish import publish_release
 from tests.conftest import git
 from tests.e2e.released import (
     clone,
+    copy_repository,
     experiment,
     facts,
-    make_repository,
     order,
     release,
     released,
@@ -27,8 +27,8 @@ from tests.e2e.released import (
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Path:
-    return make_repository(tmp_path)
+def work(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_repository(tmp_path_factory, tmp_path)
 
 
 def merge(work: Path, branch: str, *, fast: bool = False) -> None:
