@@ -214,3 +214,16 @@ def test_a_registry_that_lost_the_image_stops_a_rollback(shop: Shop, run: Run) -
     shop.registry.fail("*", shop.main.rpartition("@")[2], status=404, times=99)
     done = run(shop.root, "canon", "rollback", "p", "staging", code=1)
     assert "is not in its registry any more" in done.stderr
+
+
+def test_a_gate_on_health_asks_the_cluster(shop: Shop, run: Run) -> None:
+    file = shop.root / "pipelines/p.yaml"
+    file.write_text(file.read_text().replace("rate <= 2 * production.rate", "healthy 24h"))
+    git(shop.root, "commit", "-qam", "a gate")
+    git(shop.root, "push", "-q", "origin", "HEAD:main")
+    run(shop.root, "canon", "release", "p", "staging", "--image", shop.main)
+    promote = ("canon", "promote", "p", "staging", "production", "--kubeconfig", "nowhere.yaml")
+    done = run(shop.root, *promote, code=1)
+    assert "FAILED  healthy 24h: " in done.stderr
+    assert "nowhere.yaml" in done.stderr
+    assert "p#staging#1 does not pass the gates of `production`" in done.stderr

@@ -9,7 +9,7 @@ import pytest
 
 from canon.model.errors import CanonError
 from canon.model.gates import Health
-from canon.model.release import Origin
+from canon.model.release import Origin, Release
 from canon.releases.decide import HealthOf, decide_promotion, decide_rollback
 from canon.releases.draft import facts_of
 from canon.releases.publish import Decide
@@ -109,11 +109,11 @@ def test_health_is_asked_of_whoever_knows_it(tmp_path: Path) -> None:
     release(work, "staging", facts(work, 3))
     with pytest.raises(CanonError, match="nobody here can tell the health of a service"):
         release(work, "production", promotion())
-    asked: list[tuple[str, str, float]] = []
+    asked: list[tuple[str, float]] = []
 
-    def health_of(name: str, environment: str) -> Health:
+    def health_of(release: Release) -> Health:
         def healthy(seconds: float) -> tuple[bool, str]:
-            asked.append((name, environment, seconds))
+            asked.append((release.tag, seconds))
             return len(asked) > 1, "for 2 h"
 
         return healthy
@@ -121,7 +121,7 @@ def test_health_is_asked_of_whoever_knows_it(tmp_path: Path) -> None:
     with pytest.raises(CanonError, match=r"healthy 24h \(for 2 h\)"):
         release(work, "production", promotion(None, health_of))
     assert release(work, "production", promotion(None, health_of)).created
-    assert asked == [("p", "staging", 86400.0)] * 2
+    assert asked == [("p#staging#1", 86400.0)] * 2
 
 
 def test_an_image_that_is_gone_from_its_registry_is_refused(work: Path) -> None:

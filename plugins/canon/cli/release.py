@@ -9,11 +9,13 @@ import typer
 
 from canon.cli.complete import complete_environment, complete_pipeline
 from canon.cli.console import put, put_json, say
-from canon.model.errors import printable
+from canon.model.errors import CanonError, printable
 from canon.model.project import find_root, load_project
 
 if TYPE_CHECKING:
+    from canon.model.gates import Health
     from canon.model.project import Project
+    from canon.model.release import Release
     from canon.releases.publish import Decide, Order
     from canon.releases.state import Target
 
@@ -77,6 +79,15 @@ def promote(
         str, typer.Argument(metavar="TO", help="Where it goes, by its gates.", autocompletion=complete_environment)
     ],
     why: WhyOption = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(
+            help="For gates on health: how the cluster is reached; by default as kubectl does.", show_default=False
+        ),
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option(help="A context of the kubeconfig; by default its current one.", show_default=False)
+    ] = None,
     dry_run: DryRunOption = False,
     plain_http: PlainOption = False,
     json_: JsonOption = False,
@@ -89,7 +100,8 @@ def promote(
 
     project, place = _opened()
     check_image = partial(check_in_registry, plain_http=plain_http)
-    decide = decide_promotion(source, target, why, check_image, None, _tell)
+    health_of = partial(_health, project, kubeconfig, context)
+    decide = decide_promotion(source, target, why, check_image, health_of, _tell)
     order = _order(name, target, f"promote {name} {source} {target}", decide)
     _publish(project, place, order, dry_run=dry_run, json_=json_)
 
@@ -120,6 +132,23 @@ def rollback(
     decide = decide_rollback(environment, to, why, partial(check_in_registry, plain_http=plain_http))
     order = _order(name, environment, f"rollback {name} {environment} {to or ''}", decide)
     _publish(project, target, order, dry_run=dry_run, json_=json_)
+
+
+def _health(project: Project, kubeconfig: Path | None, context: str | None, release: Release) -> Health:
+    """Who knows how long a release has been healthy: the cluster that it runs in."""
+
+    def healthy(seconds: float) -> tuple[bool, str]:
+        from canon.argocd.live_connection import Reach
+        from canon.deployed import healthy_for
+
+        try:
+            reach = Reach(kubeconfig, context)
+            found = healthy_for(project, release.pipeline, release.environment, seconds, release=release, reach=reach)
+        except CanonError as error:
+            return False, " ".join(str(error).split())
+        return found.holds, found.says
+
+    return healthy
 
 
 def _opened(review: str | None = None) -> tuple[Project, Target]:

@@ -72,7 +72,7 @@ def evaluate_gate(
     """
     if gate.seconds is not None:
         if health is None:
-            return Verdict(gate.text, False, "nobody here can tell the health of a service: there is no `canon status`")
+            return Verdict(gate.text, False, "nobody here can tell the health of a service")
         return Verdict(gate.text, *health(gate.seconds))
     value = metrics.get(gate.metric)
     if value is None:

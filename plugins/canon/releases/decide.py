@@ -14,8 +14,8 @@ from canon.releases.state import Released
 
 CheckImage = Callable[[str], None]
 """Raises CanonError unless the registry has an image."""
-HealthOf = Callable[[str, str], Health]
-"""Who knows how long an environment of a pipeline has been healthy."""
+HealthOf = Callable[[Release], Health]
+"""Who knows how long a release has been healthy where it runs."""
 
 
 def decide_release(facts: Facts, why: str | None) -> Decide:
@@ -41,7 +41,7 @@ def decide_promotion(
             raise CanonError(
                 f"`{source}` of {released.name} has no release that could be promoted; `canon release` makes one"
             )
-        health = health_of(released.name, source) if health_of is not None else None
+        health = health_of(current) if health_of is not None else None
         check_gates(released, current, target, declared.gates, health, say)
         check_image(current.image)
         reason = why or f"promoted from {source} #{current.number}"
