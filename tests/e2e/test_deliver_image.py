@@ -63,7 +63,8 @@ def delivered(
 ) -> Delivered:
     """The workflow of a plan, whose stages have all run."""
     fields = {
-        name: getattr(plan, name) for name in ("profile", "revision", "tree", "image", "declared", "applied", "accept")
+        name: getattr(plan, name)
+        for name in ("profile", "revision", "tree", "image", "declared", "applied", "accept", "releases")
     }
     workflow = Delivered(planned.root, planned.folder / "pods", s3, uid, team, **fields)
     workflow.environ[cluster.REGISTRY_VARIABLE] = f"{planned.registry.host}/ml"

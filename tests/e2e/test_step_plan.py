@@ -47,8 +47,8 @@ class Planned:
         file.write_text(file.read_text().replace("name: p\n", f"name: p\nenvironment: {{image: {self.declared}}}\n", 1))
         settings = root / "pyproject.toml"
         settings.write_text(settings.read_text().replace('remote = "store"', 'remote = "store"\naccept = "pods"'))
-        self.canon("render")
         add_remote(root, s3)
+        self.canon("render")
         git(root, "add", "--all")
         git(root, "commit", "-qm", "image")
         git(folder, "init", "-q", "--bare", "-b", "main", "code.git")

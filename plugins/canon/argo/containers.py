@@ -51,6 +51,16 @@ def git_variables(site: Site) -> dict[str, str]:
     return {cluster.GIT_URL_VARIABLE: site.git_url, cluster.GIT_BRANCHES_VARIABLE: "\n".join(site.branches)}
 
 
+def release_variables(site: Site) -> dict[str, str]:
+    """Where `deliver` releases to, if it does."""
+    if not site.releases:
+        return {}
+    return {
+        cluster.RELEASES_VARIABLE: "\n".join(site.releases),
+        cluster.RELEASES_BRANCH_VARIABLE: site.releases_branch,
+    }
+
+
 def registry_variables(site: Site) -> dict[str, str]:
     """The profile's registry, if it has one, and where its credentials are mounted."""
     if site.registry is None:

@@ -40,7 +40,7 @@ _DATA = """\
   ```
 """
 _GIT = """\
-- `{read}`: reading {url}; plan has it. `{write}`: writing `refs/exps/` there; deliver has it.
+- `{read}`: reading {url}; plan has it. `{write}`: writing {written} there; deliver has it.
 
   ```sh
   kubectl -n {namespace} create secret generic {read} {keys}
@@ -145,6 +145,9 @@ def _secrets(site: Site, *, is_scheduled: bool) -> list[str]:
             namespace=namespace,
             url=site.git_url,
             keys=_git_keys(site),
+            written=f"`refs/exps/`, the branch `{site.releases_branch}` and tags, since it releases to {', '.join(site.releases)},"
+            if site.releases
+            else "`refs/exps/`",
         ),
     ]
     if site.registry:

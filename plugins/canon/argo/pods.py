@@ -21,6 +21,7 @@ from canon.argo.containers import (
     mlflow_variables,
     mounts,
     registry_variables,
+    release_variables,
     resources,
     restricted,
     shared_mounts,
@@ -75,6 +76,7 @@ def build_plan(site: Site, *, is_scheduled: bool) -> Any:  # noqa: ANN401  Hera'
     secrets = credentials(site, ("remote", "git-read"))
     if is_scheduled:
         env[cluster.PIN_VARIABLE] = f"{{{{inputs.parameters.{cluster.PIN}}}}}"
+        env[cluster.RELEASES_SCHEDULED_VARIABLE] = str(site.releases_scheduled).lower()
         secrets += credentials(site, ("data",), prefix=cluster.DATA_PREFIX)
     return hera.Container(
         name=cluster.PLAN,
@@ -106,12 +108,15 @@ def build_deliver(site: Site) -> Any:  # noqa: ANN401
         **git_variables(site),
         **registry_variables(site),
         **mlflow_variables(site),
+        **release_variables(site),
     }
     return hera.Container(
         name=cluster.DELIVER,
         service_account_name=site.account("deliver"),
         retry_strategy=_retries(Retries(), policy="Always"),
-        outputs=[_told(name) for name in (cluster.RESULT, cluster.EXPERIMENT, cluster.IMAGE, cluster.ROW)],
+        outputs=[
+            _told(name) for name in (cluster.RESULT, cluster.EXPERIMENT, cluster.IMAGE, cluster.ROW, cluster.RELEASE)
+        ],
         env_from=credentials(site, ("remote", "git-write", *(("mlflow",) if site.mlflow else ()))),
         resources=small("100m", "512Mi", "2Gi"),
         **_tools_pod(site, env, "deliver"),

@@ -21,6 +21,7 @@ class Site:
     """One pipeline in one profile's namespace.
 
     ``branches``: patterns of the branches that it may run, that of the releases first. ``endpoint``: S3 server of the datasets' sources.
+    ``releases``: environments that `deliver` releases to, by commits on ``releases_branch``, and whether it does after what the clock has started.
     """
 
     pipeline: str
@@ -35,6 +36,9 @@ class Site:
     mlflow: str | None = None
     registry: str | None = None
     accept: Literal["pods", "any"] = "pods"
+    releases: tuple[str, ...] = ()
+    releases_branch: str = ""
+    releases_scheduled: bool = False
 
     @property
     def name(self) -> str:

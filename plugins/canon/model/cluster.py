@@ -32,8 +32,8 @@ REVISION, SET, FRESH = "revision", "set", "fresh"
 """Parameters of a workflow: a commit, params as base64 of JSON, and whether results of other workflows count."""
 TASK, IMAGE, RUNS, DELIVERS = "task", "image", "run", "deliver"
 """Parameters within a workflow. `run`: JSON, name of a task → whether it runs; `deliver`: true or false."""
-COMMIT, RESULT, EXPERIMENT, ROW = "commit", "result", "experiment", "row"
-TOLD = (COMMIT, RESULT, EXPERIMENT, IMAGE, ROW)
+COMMIT, RESULT, EXPERIMENT, ROW, RELEASE = "commit", "result", "experiment", "row", "release"
+TOLD = (COMMIT, RESULT, EXPERIMENT, IMAGE, ROW, RELEASE)
 """Parameters that nothing in a workflow but the stages' pods reads: `plan` and `deliver` tell those who look at it what ran, and where the result is."""
 POINTS, POINT = "points", "point"
 """Of a sweep alone: the workflow's parameter with its points, as base64 of JSON, and within it the number of one."""
@@ -66,6 +66,10 @@ GIT_KEY_VARIABLE, GIT_HOSTS_VARIABLE = "CANON_GIT_SSH_KEY", "CANON_GIT_KNOWN_HOS
 REMOTE_URL_VARIABLE = "CANON_REMOTE_URL"
 REMOTE_ENDPOINT_VARIABLE = "CANON_REMOTE_ENDPOINT"
 REGISTRY_VARIABLE = "CANON_REGISTRY"
+RELEASES_VARIABLE, RELEASES_BRANCH_VARIABLE = "CANON_RELEASES", "CANON_RELEASES_BRANCH"
+"""Environments that `deliver` releases to, one a line, and the branch of the releases."""
+RELEASES_SCHEDULED_VARIABLE = "CANON_RELEASES_SCHEDULED"
+"""`true` where what the clock has started is released, too."""
 ACCEPT_VARIABLE = "CANON_ACCEPT"
 """Which results are believed, `pods` or `any`: a revision does not say it for itself."""
 

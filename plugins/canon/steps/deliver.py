@@ -50,6 +50,7 @@ def deliver_workflow(pod: Pod, say: Say) -> None:
     project = load_project(root)
     cache = private / "cache" / "files" / "md5"
     values = {key: hit.value for key, hit in hits.items()}
+    released: tuple[str, ...] = ()
     with open_store(private, remote) as store:
         pipeline = project.pipeline(plan.pipeline)
         place = noted_path(pipeline, values)
@@ -65,12 +66,23 @@ def deliver_workflow(pod: Pod, say: Say) -> None:
         row = _log(outcome, plan, pod, Origin(
             commit=plan.revision, url=clean_url(repository.url), tree=plan.tree, profile=plan.profile, experiment=saved.name, baseline=saved.baseline,
         ), cache, say)  # fmt: skip
+        if image is not None and plan.releases:
+            from canon.steps.release import release_outcome
+
+            with git_credentials(private, environ):
+                released = release_outcome(outcome, plan, pod, image, saved.commit, say)
     noted = Noted(outcome.result, baked)
     if noted != before:
         write_noted(objects, place, noted)
     note = {"revision": plan.revision, "result": digest, "experiment": saved.name, "image": image}
     objects.write(delivered_path(plan, values), format_canonical(note))
-    told = {cluster.RESULT: digest, cluster.EXPERIMENT: saved.name, cluster.IMAGE: image or "", cluster.ROW: row}
+    told = {
+        cluster.RESULT: digest,
+        cluster.EXPERIMENT: saved.name,
+        cluster.IMAGE: image or "",
+        cluster.ROW: row,
+        cluster.RELEASE: ", ".join(released),
+    }
     write_outputs(pod.places, told)
 
 

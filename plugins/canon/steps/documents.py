@@ -43,7 +43,7 @@ class SweptPoint(Declared):
 class WorkflowPlan(Declared):
     """What `plan` has found out, once for all pods. ``applied``: path from the root → text of a file that is not the commit's.
 
-    ``shared``: task → the workflow that runs it, another point of the same sweep; ``tags``: for users' own MLflow runs. ``image``: the base image that the stages run in, by digest; ``declared``: the image that it was declared on.
+    ``shared``: task → the workflow that runs it, another point of the same sweep; ``tags``: for users' own MLflow runs. ``releases``: whether its result may be released. ``image``: the base image that the stages run in, by digest; ``declared``: the image that it was declared on.
     """
 
     protocol: Literal[1] = 1
@@ -54,6 +54,7 @@ class WorkflowPlan(Declared):
     image: str
     declared: str
     fresh: bool = False
+    releases: bool = False
     accept: Literal["pods", "any"] = "any"
     applied: dict[str, str] = Field(default_factory=dict)
     tags: dict[str, str] = Field(default_factory=dict)

@@ -89,7 +89,9 @@ def plan_workflow(pod: Pod, say: Say) -> None:
     tasks = build_tasks(pipeline.declaration, graph)
     check_graph(dag_hash(tasks), environ)
     fresh = environ.get(cluster.FRESH_VARIABLE) == "true"
-    plan = build_plan(planning, pod.workflow, graph, tasks).model_copy(update={"fresh": fresh})
+    plan = build_plan(planning, pod.workflow, graph, tasks).model_copy(
+        update={"fresh": fresh, "releases": may_release(environ)}
+    )
     belief = Belief(planning.accept, planning.declared, pod.workflow if fresh else "")
     lookup = Lookup(objects, belief, len(graph.stages), recorded_entries(project))
     found = plan_graph(planning.root, graph, objects, lookup)
@@ -100,6 +102,13 @@ def plan_workflow(pod: Pod, say: Say) -> None:
     delivers = any(runs.values()) or not is_delivered(objects, plan, found)
     outputs = {cluster.RUNS: json.dumps(runs, sort_keys=True), cluster.DELIVERS: str(delivers).lower()}
     end_planning(pod, planning, outputs, say)
+
+
+def may_release(environ: Mapping[str, str]) -> bool:
+    """Tell whether what a workflow makes may be released: it is what its commit says, or the clock pinned anew and that is declared."""
+    if environ.get(cluster.SET_VARIABLE):
+        return False
+    return environ.get(cluster.PIN_VARIABLE) != "true" or environ.get(cluster.RELEASES_SCHEDULED_VARIABLE) == "true"
 
 
 def open_planning(pod: Pod, say: Say) -> Planning:
@@ -156,9 +165,10 @@ def end_planning(pod: Pod, planning: Planning, outputs: Mapping[str, str], say: 
 
 
 def delivered_path(plan: WorkflowPlan, values: Mapping[str, str]) -> str:
-    """Where it is noted that these results (stage → value of its entry) were delivered of this source tree and profile."""
+    """Where it is noted that these results (stage → value of its entry) were delivered of this source tree and profile, and released where that is declared."""
     swept = [plan.point.sweep] if plan.point else []  # a sweep's rows are below its own, and it makes no image
-    return f"{DELIVERED}/{plan.pipeline}/{sha256_of([plan.tree, plan.profile, dict(values), *swept])}"
+    released = ["releases"] if plan.releases else []
+    return f"{DELIVERED}/{plan.pipeline}/{sha256_of([plan.tree, plan.profile, dict(values), *swept, *released])}"
 
 
 def _declared(root: Path, environ: Mapping[str, str]) -> tuple[Project, Pipeline, str]:

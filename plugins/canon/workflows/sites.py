@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from canon.argo.site import Remote, Site
 from canon.model.errors import CanonError
 from canon.model.project import SETTINGS_FILE, Pipeline, Project
+from canon.model.releasing import released_environments
 from canon.model.settings import Profile
 from canon.output.files import load_text
 
@@ -25,7 +26,7 @@ def build_site(project: Project, pipeline: Pipeline, profile: str, remote: Remot
     chosen = settings.profiles[profile]
     if chosen.namespace is None or settings.tools_image is None or settings.git is None:
         raise CanonError(f"{SETTINGS_FILE}: the profile `{profile}` runs in no cluster; give it a namespace, and run `canon check`")  # fmt: skip
-    pushes = pipeline.declaration.triggers.push or {}
+    pushes, schedule = pipeline.declaration.triggers.push or {}, pipeline.declaration.triggers.schedule
     patterns = [settings.git.branch, *(pattern for pattern, name in pushes.items() if name == profile)]
     return Site(
         pipeline=pipeline.name,
@@ -40,6 +41,9 @@ def build_site(project: Project, pipeline: Pipeline, profile: str, remote: Remot
         mlflow=chosen.mlflow,
         registry=chosen.registry,
         accept=chosen.believed,
+        releases=released_environments(pipeline.declaration, settings, profile),
+        releases_branch=settings.git.releases.branch if settings.git.releases else settings.git.branch,
+        releases_scheduled=schedule is not None and schedule.release,
     )
 
 
