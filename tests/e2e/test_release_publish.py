@@ -8,6 +8,7 @@ import pytest
 
 from canon.model.errors import CanonError
 from canon.model.release import Release
+from canon.output.files import MARK
 from canon.releases.draft import facts_of
 from canon.releases.history import load_history
 from canon.releases.state import Released, Target
@@ -164,6 +165,21 @@ def test_a_declaration_that_changed_is_rendered_anew_without_a_release(work: Pat
     assert (again.created, again.files) == (False, ("argo/p/environments/staging/kustomization.yaml",))
     assert "rendered anew" in git(remote(work), "log", "-1", "--format=%s", "main")
     assert tags(work) == ["p#staging#1", "p@v0.0.1"]
+
+
+def test_what_is_not_rendered_any_more_goes_and_what_somebody_else_put_there_stays(work: Path) -> None:
+    release(work, "staging", facts(work, 1))
+    git(work, "pull", "-q")
+    folder = work / "argo/p/environments/staging"
+    (folder / "budget.yaml").write_text(f"{MARK}pipelines/p.yaml\nkind: PodDisruptionBudget\n")
+    (folder / "own.yaml").write_text("kind: ConfigMap\n")
+    git(work, "add", "--all")
+    git(work, "commit", "-qm", "of another time")
+    git(work, "push", "-q")
+    done = release(work, "staging", facts(work, 2))
+    assert "argo/p/environments/staging/budget.yaml" in done.files
+    there = git(remote(work), "ls-tree", "--name-only", "main", "argo/p/environments/staging/").splitlines()
+    assert there == [f"argo/p/environments/staging/{name}" for name in ("kustomization.yaml", "own.yaml")]
 
 
 def test_an_environment_that_is_not_declared_is_refused(work: Path) -> None:

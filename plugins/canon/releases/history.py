@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from itertools import chain, pairwise
 from pathlib import Path
 
-from canon.git import run_git, try_git
+from canon.git import run_git
 from canon.model.errors import CanonError, UsageError
 from canon.model.release import Release, release_from_text, release_path
 
@@ -48,13 +49,15 @@ def iterate_history(root: Path, head: str, pipeline: str, environment: str, most
     shallow = _shallow(root)
     texts = read_blobs(root, [f"{commit[0]}:{path}" for commit in commits])
 
+    arrivals = cache(partial(_arrivals, root, head))
+
     def row_of(words: Sequence[str], text: bytes | None) -> Row:
         commit, seconds, review = words
         row = _row(commit, int(seconds), text, path)
         if commit in shallow and row.release is not None:  # where the clone begins the file was there already
             return replace(row, since=int(time_from_text(row.release.time).timestamp()))
         if review.strip():
-            return replace(row, since=_merged(root, commit, head) or row.since)
+            return replace(row, since=arrivals().get(commit, row.since))
         return row
 
     yield from _marked(row_of(words, text) for words, text in zip(commits, texts, strict=True))
@@ -81,15 +84,28 @@ def _marked(rows: Iterable[Row]) -> Iterator[Row]:
             yield replace(row, problem="edited by hand after it was released") if marked else row
 
 
-def _merged(root: Path, commit: str, head: str) -> int | None:
-    """When the merge was made that brought a commit into a branch; None where it came without one."""
-    span = f"{commit}..{head}"
-    onto = set((try_git(root, "rev-list", "--first-parent", span) or "").split())
-    if not onto or commit in set((try_git(root, "rev-list", "--first-parent", head) or "").split()):
-        return None
-    merges = (try_git(root, "log", "--ancestry-path", "--merges", "--format=%H %ct", span) or "").splitlines()
-    found = [line.split() for line in merges]
-    return next((int(seconds) for merge, seconds in reversed(found) if merge in onto), None)
+def _arrivals(root: Path, head: str) -> Mapping[str, int]:
+    """When each commit beside a branch's own line came into it: the time of the merge that brought it."""
+    parents: dict[str, list[str]] = {}
+    times: dict[str, int] = {}
+    for line in run_git(root, "log", "--format=%H %ct %P", "--end-of-options", head).decode().splitlines():
+        commit, seconds, *parents[commit] = line.split()
+        times[commit] = int(seconds)
+    line_of: list[str] = []
+    place: str | None = next(iter(parents), None)
+    while place in parents:
+        line_of.append(place)
+        place = next(iter(parents[place]), None)
+    seen, arrived = set(line_of), dict[str, int]()
+    for merge in reversed(line_of):
+        waiting = list(parents[merge])
+        while waiting:
+            commit = waiting.pop()
+            if commit in parents and commit not in seen:
+                seen.add(commit)
+                arrived[commit] = times[merge]
+                waiting += parents[commit]
+    return arrived
 
 
 def read_blobs(root: Path, names: Sequence[str]) -> list[bytes | None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,10 +15,11 @@ from pathlib import Path
 
 from canon.adapters import render_project
 from canon.git import commit_text, repository_place, run_git, try_git
+from canon.model.cluster import environment_path
 from canon.model.errors import CanonError, UsageError
 from canon.model.project import load_project
 from canon.model.release import Release, format_release, release_from_text, release_path
-from canon.output.files import RenderedFile, write_files
+from canon.output.files import MARK, RenderedFile, write_files
 from canon.releases.commit import author_of, commit_staged, describe, make_tags, stage_files
 from canon.releases.draft import Draft, build_release
 from canon.releases.pending import Pending, Say, drop_tags, forget_pending, load_pending, settle_pending, write_pending
@@ -65,7 +66,10 @@ def render_checkout(root: Path) -> tuple[RenderedFile, ...]:
 def follows(path: str, pipeline: str, environment: str) -> bool:
     """Tell whether a rendered file is one that follows from the release of an environment."""
     top = f"argo/{pipeline}"
-    return path.startswith(f"{top}/environments/{environment}/") or path == f"{top}/applications/{environment}.yaml"
+    return (
+        path.startswith(f"{environment_path(pipeline, environment)}/")
+        or path == f"{top}/applications/{environment}.yaml"
+    )
 
 
 def publish_release(
@@ -119,7 +123,8 @@ def _attempt(released: Released, order: Order, render: Render, author: str, say:
     release, created = (decided, False) if isinstance(decided, Release) else _numbered(released, order, decided, author)
     files = _files(released, release, render, created=created)
     write_files(scratch.tree, files)
-    changed = stage_files(scratch.tree, [file.path for file in files])
+    gone = _remove_stale(scratch.tree, release, {file.path for file in files})
+    changed = stage_files(scratch.tree, [*(file.path for file in files), *gone])
     if dry_run:
         return Published(release, created, "", changed)
     if created and not scratch.has(release.experiment, release.version_tag):
@@ -192,6 +197,24 @@ def check_kept(scratch: Scratch, commit: str, files: Iterable[RenderedFile]) -> 
             raise CanonError(
                 f"a hook of the repository changes {file.path} when it is committed; leave `argo/` out of what it formats"
             )
+
+
+def _remove_stale(tree: Path, release: Release, rendered: Collection[str]) -> list[str]:
+    """Remove what was rendered for the environment once and is not any more, as a disruption budget of replicas that are gone; return the paths."""
+    folder = environment_path(release.pipeline, release.environment)
+    stale = [
+        path
+        for file in sorted((tree / folder).glob("*"))
+        if (path := f"{folder}/{file.name}") not in rendered
+        and file.is_file()
+        and not file.is_symlink()
+        and MARK in file.read_text(errors="replace")
+    ]
+    if not any(path.startswith(f"{folder}/") for path in rendered):  # nobody here renders such files
+        return []
+    for path in stale:
+        (tree / path).unlink()
+    return stale
 
 
 def _send(
