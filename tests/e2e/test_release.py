@@ -108,6 +108,8 @@ def test_from_an_image_to_two_environments_and_back(shop: Shop, run: Run) -> Non
     )
 
     fresh = shop.clone("fresh", "--depth", "1")
+    run(fresh, "canon", "render", "--check")  # what was released is what a checkout renders
+    assert shop.main.rpartition("@")[2] in (fresh / "argo/p/environments/production/kustomization.yaml").read_text()
     part = run(fresh, "canon", "history", "p", "production")
     assert len(part.stdout.splitlines()) == 1
     assert "this clone is shallow" in part.stderr

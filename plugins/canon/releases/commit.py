@@ -16,15 +16,15 @@ from canon.releases.scratch import ALWAYS
 
 def author_of(root: Path) -> str:
     """Who makes the release, `name <email>`. Raises CanonError where neither Git's configuration nor the environment says it."""
-    for role in ("AUTHOR", "COMMITTER"):
-        said = try_git(root, "-c", "user.useConfigOnly=true", "var", f"GIT_{role}_IDENT")
-        if not said:
-            raise CanonError(
-                "Git does not know who makes this release: run `git config user.name` and `git config user.email` with yours,"
-                " or set GIT_AUTHOR_NAME, GIT_AUTHOR_EMAIL, GIT_COMMITTER_NAME and GIT_COMMITTER_EMAIL"
-            )
-    ident = try_git(root, "var", "GIT_AUTHOR_IDENT") or ""
-    return one_line(re.sub(r" -?\d+ [-+]\d{4}$", "", ident))
+    idents = [
+        try_git(root, "-c", "user.useConfigOnly=true", "var", f"GIT_{role}_IDENT") for role in ("AUTHOR", "COMMITTER")
+    ]
+    if not all(idents):
+        raise CanonError(
+            "Git does not know who makes this release: run `git config user.name` and `git config user.email` with yours,"
+            " or set GIT_AUTHOR_NAME, GIT_AUTHOR_EMAIL, GIT_COMMITTER_NAME and GIT_COMMITTER_EMAIL"
+        )
+    return one_line(re.sub(r" -?\d+ [-+]\d{4}$", "", idents[0] or ""))
 
 
 def describe(release: Release, review: str | None, *, created: bool) -> str:

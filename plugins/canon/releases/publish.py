@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from canon.adapters import render_project
-from canon.git import commit_text, repository_place, run_git, try_git
+from canon.git import commit_text, repository_place, try_git
 from canon.model.cluster import environment_path
 from canon.model.errors import CanonError, UsageError
 from canon.model.project import load_project
@@ -22,6 +22,7 @@ from canon.model.release import Release, format_release, release_from_text, rele
 from canon.output.files import MARK, RenderedFile, write_files
 from canon.releases.commit import author_of, commit_staged, describe, make_tags, stage_files
 from canon.releases.draft import Draft, build_release
+from canon.releases.history import read_blobs
 from canon.releases.pending import Pending, Say, drop_tags, forget_pending, load_pending, settle_pending, write_pending
 from canon.releases.push import RaceLostError, UnknownOutcomeError, push
 from canon.releases.scratch import Scratch, opened_scratch
@@ -189,11 +190,11 @@ def _files(released: Released, release: Release, render: Render, *, created: boo
     return [*([own] if created else []), *files]
 
 
-def check_kept(scratch: Scratch, commit: str, files: Iterable[RenderedFile]) -> None:
+def check_kept(scratch: Scratch, commit: str, files: Sequence[RenderedFile]) -> None:
     """Raise CanonError where a hook has changed what was committed: a release that says something else is none."""
-    for file in files:
-        found = run_git(scratch.root, "cat-file", "blob", f"{commit}:{file.path}")
-        if found != file.text.encode():
+    kept = read_blobs(scratch.root, [f"{commit}:{file.path}" for file in files])
+    for file, content in zip(files, kept, strict=True):
+        if content != file.text.encode():
             raise CanonError(
                 f"a hook of the repository changes {file.path} when it is committed; leave `argo/` out of what it formats"
             )

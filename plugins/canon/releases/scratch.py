@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from canon.git import clean_url, run_git, try_git
@@ -115,6 +116,7 @@ def _absolute(root: Path, remote: str) -> str:
     return str((root / url).resolve()) if local else remote
 
 
+@cache
 def own_folder(root: Path) -> Path:
     """Canon's folder in the clone's `.git`, which all of its worktrees share."""
     common = run_git(root, "rev-parse", "--path-format=absolute", "--git-common-dir")
