@@ -42,6 +42,8 @@ _CORE_RESOLVERS = (
     ("tag:yaml.org,2002:null", _NULL, ("~", "n", "N", "")),
     (MERGE, re.compile(r"^<<$"), "<"),
 )
+_ODD = frozenset({"", *"+-.0123456789~<=", *"yYnNtTfFoO"})
+"""What a text begins with that is none, by any of the patterns above."""
 _STR, _MAP, _SEQ = (f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq"))
 _BASE_LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BASE_DUMPER: type = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -61,7 +63,7 @@ class _Resolver:
             return _STR
         tag = self._tags.get(value)
         if tag is None:
-            found: str = super().resolve(kind, value, implicit)  # type: ignore[misc]
+            found: str = super().resolve(kind, value, implicit) if value[:1] in _ODD else _STR  # type: ignore[misc]
             tag = self._tags[value] = found
         return tag
 
