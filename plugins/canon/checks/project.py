@@ -17,6 +17,7 @@ from canon.model.declaration import TRACK, data_stage
 from canon.model.errors import CanonError, Problem, ProblemsError
 from canon.model.project import PIPELINES, SETTINGS_FILE, Project, load_project
 from canon.model.release import release_path
+from canon.model.releasing import releasing_problems
 from canon.model.stage import Stage
 from canon.output.files import MARK, changed_files, foreign_files, load_text
 
@@ -58,6 +59,7 @@ def check_project(root: Path) -> tuple[Problem, ...]:
         lambda: code_problems(root, everything, files, _generated(project)),
         lambda: input_problems(project, everything, files, in_git=in_git),
         lambda: pod_problems(project, stages),
+        lambda: (each for pipeline in project.pipelines for each in releasing_problems(pipeline, project.settings)),
     ]
     for each in checks:
         try:

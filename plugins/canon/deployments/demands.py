@@ -15,6 +15,7 @@ from canon.model.pod import Pod
 from canon.model.problems import locate_toml
 from canon.model.project import SETTINGS_FILE, Pipeline, Project
 from canon.model.release import REMEDY, Release, release_path
+from canon.model.releasing import releasing_problems
 from canon.output.files import load_text
 
 MOUNTED = (IMAGE_CODE.rpartition("/")[0], TMP, "/dev")
@@ -33,6 +34,8 @@ def demand_problems(project: Project) -> Iterator[Problem]:
     for pipeline in project.pipelines:
         yield from _namespace_problems(project, pipeline)
         yield from _pod_problems(pipeline)
+        found = releasing_problems(pipeline, project.settings)
+        yield from (problem for problem in found if problem.severity == "error")
 
 
 def _settings_problems(project: Project) -> Iterator[Problem]:

@@ -36,6 +36,7 @@ def refused(root: Path) -> str:
         ("deploy: {workflow: {namespace: x}}\n", SETTINGS, "deploy.workflow: the Application `toy-workflow` would be there twice: Canon itself has it already\n    remedy: rename"),
         ("deploy: {root: {namespace: x}}\n", SETTINGS, "deploy.root: the Application `toy-root` would be there twice"),
         (f"deploy: {{{'e' * 60}: {{namespace: x}}}}\n", SETTINGS, "would be the name of its Application, with 64 characters, and 63 are most"),
+        ("deploy: {a: {namespace: x, profile: local}}\n", SETTINGS, "deploy.a.profile: the Workflows of `local` make no image that could be released here\n    remedy: name one of: cluster"),
         ("deploy: {a: {namespace: x, pod: {retries: 2}}}\n", SETTINGS, "deploy.a.pod.retries: is of stages"),
         ("deploy: {a: {namespace: x, pod: {volumes: [{mount: /opt/canon/src/model, claim: c}]}}}\n", SETTINGS, "deploy.a.pod.volumes[0]: something else lies at /opt/canon/src/model in the pod"),
         ("deploy: {a: {namespace: x, pod: {volumes: [{mount: /mnt}]}}}\n", SETTINGS, "deploy.a.pod.volumes[0]: has 0 sources\n    remedy: name exactly one of"),
