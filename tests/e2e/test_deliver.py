@@ -97,7 +97,7 @@ def test_one_row_names_commit_experiment_and_workflow(workflow: Delivered, team:
     assert row.data.metrics == {"total": 6.0, "count": 2.0}
     told = {path.name: path.read_text() for path in workflow.outputs.iterdir()}
     assert told.pop("row").endswith(row.info.run_id)
-    assert told == {"result": noted["result"], "experiment": noted["experiment"], "image": ""}
+    assert told == {"result": noted["result"], "experiment": noted["experiment"], "image": "", "release": ""}
     artifacts = team.artifacts(row)
     assert {"dvc.lock", "result.json", "plots/plots/loss.csv"} <= artifacts.keys()
     assert artifacts["models/net/sum.txt"] == b"6"

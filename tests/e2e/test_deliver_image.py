@@ -94,6 +94,7 @@ def test_the_image_is_what_bake_makes_of_the_experiment(
     assert planned.registry.received == 0
 
 
+@pytest.mark.soak
 def test_another_readme_is_another_image_of_the_same_model_and_no_other_row_and_moves_no_data(
     planned: Planned, s3: S3, team: Store
 ) -> None:

@@ -94,6 +94,7 @@ def test_co2_is_pushed_pulled_and_answers(
     assert service.stop(signal.SIGTERM) in {0, 143}
 
 
+@pytest.mark.soak
 def test_the_default_server_answers_in_a_container(
     co2: tuple[Path, int], python_base: Base, containers: Containers, tmp_path: Path
 ) -> None:

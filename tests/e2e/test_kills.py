@@ -230,6 +230,7 @@ def test_push_of_a_result_that_replaces_others(begin: Begin, proxy: Proxy, s3: S
     assert known(fresh, "prepare") == values_beside(s3, *known(fresh, "prepare")) != known(first, "prepare")
 
 
+@pytest.mark.soak
 def test_an_entry_without_its_data_hides_no_other(begin: Begin, s3: S3) -> None:
     """It is passed over: else the stage would run at each workflow."""
     first = begin("one")

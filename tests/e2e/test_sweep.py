@@ -49,6 +49,7 @@ def surroundings(root: Path) -> tuple[object, ...]:
     return snapshot(root), git(root, "status", "--porcelain"), git(root, "worktree", "list"), git(root, "rev-parse", "HEAD"), git(root, "ls-files", "-s")  # fmt: skip
 
 
+@pytest.mark.soak
 def test_what_points_share_runs_once_and_again_nothing_does(root: Path, run: Run, tmp_path: Path) -> None:
     before = surroundings(root)
     log = tmp_path / "log"

@@ -31,6 +31,7 @@ def pods(s3: S3, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, team:
         yield SweptPods(root, tmp_path, s3, registry, team)
 
 
+@pytest.mark.soak
 def test_points_share_what_is_the_same_and_each_is_delivered_whatever_becomes_of_others(pods: SweptPods) -> None:
     _check_refusals(pods)
     runs = pods.plan_points("one", SWEEP)

@@ -45,6 +45,7 @@ def check_two_at_once(clone: Path, rounds: int) -> None:
         assert spool_of(clone) == []
 
 
+@pytest.mark.soak
 def test_two_tracks_at_once_on_a_store_that_is_not_there_make_one_row(clone: Path) -> None:
     check_two_at_once(clone, 5)
 

@@ -119,6 +119,7 @@ def test_a_changed_hyperparameter_gives_a_second_row_and_the_earlier_value_none(
     assert len(store.rows()) == 2
 
 
+@pytest.mark.soak
 def test_exp_run_gives_a_row_that_canon_log_gives_the_experiments_commit(clone: Path, team: Store, run: Run) -> None:
     done = run(clone, "dvc", "exp", "run", "-n", "stiff", "-S", "params/co2.yaml:train.alpha=0.001")
     assert stages_run(done.stdout) == ["train", "evaluate", "track"]
