@@ -90,6 +90,13 @@ def declaration_problems(project: Project, pipeline: Pipeline) -> Iterator[Probl
                 message=f"`{name}` would be the name of its Workflows, with {len(name)} characters; {LONGEST_NAME} leave room for a time",
                 remedy="give the pipeline or the profile a shorter name",
             )
+        if twin := _twin(project, pipeline, profile):
+            yield Problem(
+                file=pipeline.file,
+                path="name",
+                message=f"`{name}` would be the name of its Workflows in {profiles[profile].namespace}, and is that of those of {twin}, too",
+                remedy="rename one of them, or give one of the profiles another namespace",
+            )
     triggers = declaration.triggers
     started = [(f"triggers.push.{pattern}", profile) for pattern, profile in (triggers.push or {}).items()]
     started += [("triggers.sync", triggers.sync)] if triggers.sync else []
@@ -105,6 +112,18 @@ def declaration_problems(project: Project, pipeline: Pipeline) -> Iterator[Probl
     for name, stage in declaration.stages.items():
         definition = stage.do if isinstance(stage, ForeachDefinition) else stage
         yield from _volume_problems(pipeline.file, name, definition.pod)
+
+
+def _twin(project: Project, pipeline: Pipeline, profile: str) -> str | None:
+    """Another pipeline and profile of the same namespace whose names join to the same one: `a` in `b-c` and `a-b` in `c`."""
+    profiles = clustered(project)
+    name, namespace = workflow_name(pipeline.name, profile), profiles[profile].namespace
+    for other in project.pipelines:
+        for each, settings in profiles.items():
+            same = workflow_name(other.name, each) == name and settings.namespace == namespace
+            if same and (other.name, each) != (pipeline.name, profile):
+                return f"the pipeline `{other.name}` in the profile `{each}`"
+    return None
 
 
 def _volume_problems(file: str, stage: str, pod: Pod | None) -> Iterator[Problem]:

@@ -115,6 +115,19 @@ def test_a_stage_that_reads_what_another_pipeline_makes_is_refused(tmp_path: Pat
     assert "pipelines/toy.yaml" not in said
 
 
+def test_two_pipelines_share_no_name_of_workflows(tmp_path: Path) -> None:
+    """`toy` in `b-c` and `toy-b` in `c` would have one template, and one's Secrets would be the other's."""
+    settings = COMMON + CLUSTER.replace("cluster", "b-c") + CLUSTER.replace("cluster", "c")
+    make_clustered(tmp_path, settings=settings)
+    other = OTHER.replace("other", "toy-b") + STAGES.replace("prepared", "other").replace("model", "others")
+    make_clustered(tmp_path, other, settings=settings, name="toy-b")
+    said = refused(tmp_path)
+    assert "pipelines/toy.yaml:1: name: `toy-b-c` would be the name of its Workflows in ml, and is that of those of the pipeline `toy-b` in the profile `c`, too" in said  # fmt: skip
+    assert "pipelines/toy-b.yaml:1: name: `toy-b-c`" in said
+    make_clustered(tmp_path, settings=settings.replace('"ml"', '"elsewhere"', 1))
+    assert rendered(tmp_path)
+
+
 def test_pipelines_that_share_nothing_both_have_theirs(tmp_path: Path) -> None:
     make_clustered(tmp_path)
     stages = "stages: {use: {cmd: x, deps: [u.py], outs: [used]}}\n"
