@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from canon.argocd.live_connection import Reach
-from canon.deployed import healthy_for, load_declared
+from canon.deployments.live import healthy_for, load_declared
 from canon.model.errors import CanonError
 from canon.model.project import load_project
 from canon.model.release import format_release, release_path

@@ -139,7 +139,7 @@ def _health(project: Project, kubeconfig: Path | None, context: str | None, rele
 
     def healthy(seconds: float) -> tuple[bool, str]:
         from canon.argocd.live_connection import Reach
-        from canon.deployed import healthy_for
+        from canon.deployments.live import healthy_for
 
         try:
             reach = Reach(kubeconfig, context)

@@ -35,7 +35,7 @@ def status(
 ) -> None:
     """Hold what was released against what runs: Argo CD's word and the digests of the pods. Exits 1 on drift, and where something cannot be read."""
     from canon.argocd.live_connection import Reach
-    from canon.deployed import load_declared, opened_cluster
+    from canon.deployments.live import load_declared, opened_cluster
 
     project = load_project(find_root(Path.cwd()))
     declared = load_declared(project, name, local=local)

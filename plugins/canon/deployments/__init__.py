@@ -1,1 +1,1 @@
-"""Deliveries by Argo CD: declaration, settings and releases put together."""
+"""Deliveries by Argo CD: what it reads, from declaration, settings and releases, and how what runs is held against that."""
