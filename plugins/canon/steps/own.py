@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import shutil
@@ -15,6 +16,8 @@ from canon.model.errors import OutRefusedError
 _AS_IT_IS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """A named pipe does not hold up who opens it."""
 _FOLDER = _AS_IT_IS | os.O_DIRECTORY
+_OF_THE_STAGE = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.EACCES})
+"""What makes it no file or folder that can be opened. Everything else is a fault of the machine, for which a pod is tried again."""
 _BLOCK = 1 << 20
 
 
@@ -34,7 +37,7 @@ def opened_parent(code: Path, path: str, *, make: bool = False) -> Iterator[int]
             try:
                 inner = _open_folder(folder, name, make=make)
             except OSError as error:
-                if isinstance(error, FileNotFoundError):
+                if error.errno not in _OF_THE_STAGE:
                     raise
                 raise OutRefusedError(
                     f"{path}: {name}, a folder on the way, is none any more ({error.strerror})"
@@ -118,9 +121,9 @@ class _Copy:
     def _take_file(self, name: str, folder: int, target: Path) -> None:
         try:
             opened = os.open(name, _AS_IT_IS, dir_fd=folder)
-        except FileNotFoundError:
-            raise
         except OSError as error:  # a socket cannot be opened, and a link that was no link a moment ago
+            if error.errno not in _OF_THE_STAGE:
+                raise
             raise OutRefusedError(f"out {self._path}: {name} cannot be read as a file ({error.strerror})") from None
         with os.fdopen(opened, "rb") as source:
             status = os.fstat(source.fileno())

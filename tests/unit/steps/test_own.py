@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -141,6 +142,23 @@ def test_a_link_is_not_followed_to_what_becomes_executable(tmp_path: Path) -> No
         assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
         make_executable(folder, "file")
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o751
+
+
+@pytest.mark.parametrize("path", ["out", "out/file"])
+def test_a_fault_of_the_machine_is_not_the_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Else its pod were not tried again."""
+    (tmp_path / "work/out").mkdir(parents=True)
+    (tmp_path / "work/out/file").write_text("1")
+    opened = os.open
+
+    def fail(name: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if name == ("file" if path == "out" else "out"):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opened(name, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        take_out(tmp_path / "work", path, tmp_path / "copy")
 
 
 def test_folders_are_made_and_files_removed_below_an_opened_one(tmp_path: Path) -> None:
