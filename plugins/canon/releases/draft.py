@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from canon.dvc.runcache import run_cache_value
+from canon.mlflow.record import flat_metrics
 from canon.model.release import Origin, Release
+from canon.model.result import Result
 
 MOST_WORDS = 2000
 """Characters of the longest reason."""
@@ -35,6 +38,24 @@ class Draft:
     why: str
     promoted: Origin | None = None
     restores: int | None = None
+
+
+def facts_of_result(
+    result: Result, image: str, *, commit: str, tree: str, experiment: str, run: str | None, model: str | None
+) -> Facts:
+    """What a release says of an image of a result. ``image``: HOST/REPOSITORY@sha256:…; ``experiment``: the commit that has the result."""
+    return Facts(
+        image=image,
+        commit=commit,
+        tree=tree,
+        experiment=experiment,
+        result=result.digest,
+        data_hash=result.data_hash,
+        entries={name: run_cache_value(entry) for name, entry in result.entries.items()},
+        run=run,
+        model=model,
+        metrics=flat_metrics(result.metrics),
+    )
 
 
 def facts_of(release: Release) -> Facts:

@@ -6,40 +6,19 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from canon.baking.evidence import load_provenance
-from canon.baking.provenance import Provenance
 from canon.baking.verify import Check, verify_image
-from canon.dvc.runcache import run_cache_value
 from canon.git import commit_text
 from canon.image.images import load_image
 from canon.image.opening import open_store
-from canon.mlflow.record import flat_metrics
 from canon.model.errors import CanonError
 from canon.model.pins import load_pins
 from canon.model.project import Project, pins_file_of
-from canon.releases.draft import Facts
+from canon.releases.draft import Facts, facts_of_result
 from canon.releases.experiment import find_experiment
 from canon.releases.images import released_reference
 from canon.releases.pending import Say
 from canon.releases.scratch import Scratch
 from canon.releases.tracked import find_tracked
-
-
-def facts_of_provenance(
-    provenance: Provenance, image: str, experiment: str, run: str | None = None, model: str | None = None
-) -> Facts:
-    """What a release says of an image, by its provenance. ``image``: HOST/REPOSITORY@sha256:…; ``experiment``: the commit that has the result."""
-    return Facts(
-        image=image,
-        commit=provenance.commit,
-        tree=provenance.tree,
-        experiment=experiment,
-        result=provenance.result,
-        data_hash=provenance.data_hash,
-        entries={name: run_cache_value(entry) for name, entry in provenance.entries.items()},
-        run=run,
-        model=model,
-        metrics=flat_metrics(provenance.metrics),
-    )
 
 
 def gather_facts(
@@ -61,7 +40,16 @@ def gather_facts(
     profile = _profile(project, scratch.root, experiment, name)
     serving = project.pipeline(name).declaration.serving
     run, model = find_tracked(project, profile, name, provenance.result, serving.artifact if serving else "", say)
-    return facts_of_provenance(provenance, f"{store.name}@{found.digest}", experiment, run, model)
+    made = f"{store.name}@{found.digest}"
+    return facts_of_result(
+        provenance.recorded_result(),
+        made,
+        commit=provenance.commit,
+        tree=provenance.tree,
+        experiment=experiment,
+        run=run,
+        model=model,
+    )
 
 
 def _show(checks: Iterable[Check], image: str, say: Say) -> None:

@@ -8,14 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from canon.baking.code import source_commit
-from canon.dvc.runcache import run_cache_value
 from canon.git import run_git, try_git
-from canon.mlflow.record import flat_metrics
 from canon.model import cluster
 from canon.model.errors import CanonError
 from canon.model.release import Release
 from canon.processes import kept_environment
-from canon.releases.draft import Draft, Facts
+from canon.releases.draft import Draft, Facts, facts_of_result
 from canon.releases.publish import Order, publish_release
 from canon.releases.state import Released, Target
 from canon.releases.tracked import find_tracked
@@ -65,17 +63,14 @@ def _facts(outcome: Outcome, plan: WorkflowPlan, image: str, experiment: str, sa
     serving = pipeline.declaration.serving
     artifact = serving.artifact if serving else ""
     run, model = find_tracked(project, plan.profile, pipeline.name, result.digest, artifact, say)
-    return Facts(
-        image=image,
+    return facts_of_result(
+        result,
+        image,
         commit=source_commit(project.root, plan.revision).changed,
         tree=plan.tree,
         experiment=experiment,
-        result=result.digest,
-        data_hash=result.data_hash,
-        entries={name: run_cache_value(entry) for name, entry in result.entries.items()},
         run=run,
         model=model,
-        metrics=flat_metrics(result.metrics),
     )
 
 
