@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -193,6 +195,21 @@ def test_a_plugin_that_gives_no_credentials(
     with pytest.raises(CanonError, match=words):
         ask(server.kubeconfig(plugin(tmp_path, script)))
     assert server.requests == []
+
+
+def test_what_an_earlier_plugin_is_complained_of_is_not_this_ones(
+    server: KubernetesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = live_connection._configuration
+
+    def beside(files: list[str], context: str | None, folder: str) -> object:
+        other = threading.Thread(target=logging.getLogger().error, args=("exec: failed, long ago",))
+        other.start()
+        other.join()
+        return read(files, context, folder)
+
+    monkeypatch.setattr(live_connection, "_configuration", beside)
+    assert ask(server.kubeconfig()) == "Application"
 
 
 @pytest.mark.parametrize(

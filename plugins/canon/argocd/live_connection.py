@@ -112,12 +112,16 @@ def _configuration(files: list[str], context: str | None, folder: str) -> Any:  
 
 
 class _Ear(logging.Handler):
-    def __init__(self) -> None:
+    """Hears one thread: a plugin that an earlier call gave up on may end, and be complained of, at any time."""
+
+    def __init__(self, thread: threading.Thread) -> None:
         super().__init__(logging.ERROR)
+        self.thread = thread
         self.heard: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.heard.append(record.getMessage())
+        if record.thread == self.thread.ident:
+            self.heard.append(record.getMessage())
 
 
 def _heard(source: str, load: Callable[[], Any]) -> Any:  # noqa: ANN401  what it gives
@@ -132,10 +136,11 @@ def _heard(source: str, load: Callable[[], Any]) -> Any:  # noqa: ANN401  what i
         except Exception as error:  # noqa: BLE001  a kubeconfig may hold anything
             answers.put(error)
 
-    ear = _Ear()
+    thread = threading.Thread(target=run, daemon=True)
+    ear = _Ear(thread)
     logging.getLogger().addHandler(ear)
     try:
-        threading.Thread(target=run, daemon=True).start()
+        thread.start()
         found = answers.get(timeout=PLUGIN_TIMEOUT)
     except queue.Empty:
         raise CanonError(
