@@ -35,7 +35,7 @@ def history(
     json_: JsonOption = False,
 ) -> None:
     """List what was released in an environment, the newest first, as the clone knows it; `git fetch` brings what is newer."""
-    from canon.releases.history import is_shallow, iterate_history, time_from_text
+    from canon.releases.history import is_shallow, load_history, time_from_text
     from canon.releases.place import history_head
     from canon.releases.rows import COLUMNS, row_cells, row_document
 
@@ -44,9 +44,9 @@ def history(
     project.pipeline(name)
     _check_environment(environment)
     head, where = history_head(project)
-    found = iterate_history(project.root, head, name, environment)
+    found = load_history(project.root, head, name, environment)
     shallow = is_shallow(project.root)
-    rows = list(found) if moment is None else _live(found, moment)
+    rows = found if moment is None else _live(found, moment)
     if not rows and moment is None:
         known = ", ".join(project.pipeline(name).declaration.deploy) or "none"
         raise CanonError(
@@ -97,11 +97,11 @@ def diff(
     put_table(("what", "", first, second), ([_cell(cell) for cell in row] for row in rows))
 
 
-def _live(rows: Iterable[Row], moment: datetime) -> list[Row]:
+def _live(rows: Iterable[Row], moment: datetime) -> tuple[Row, ...]:
     from canon.releases.history import released_at
 
     found = released_at(rows, moment)
-    return [] if found is None else [found]
+    return () if found is None else (found,)
 
 
 def _check_environment(environment: str) -> None:

@@ -17,7 +17,7 @@ from canon.model.errors import CanonError, UsageError, listed
 from canon.model.pins import load_pins
 from canon.model.project import pins_file_of
 from canon.model.release import Release, release_path
-from canon.releases.history import iterate_history, read_blobs
+from canon.releases.history import load_history, read_blobs
 
 _NUMBERED = re.compile(r"(?:([a-z][-a-z0-9]*)@|#)([1-9][0-9]*)")
 
@@ -44,7 +44,9 @@ def find_release(root: Path, head: str, pipeline: str, text: str) -> Release:
         raise UsageError(f"{text!r} names no release; write ENVIRONMENT, ENVIRONMENT@N or #N")
     environments = [text] if found is None else [found[1]] if found[1] else _environments(root, head, pipeline)
     for environment in environments:
-        for row in iterate_history(root, head, pipeline, environment, 1 if found is None else None):
+        for row in load_history(root, head, pipeline, environment, 1 if found is None else None):
+            if found is not None and not row.may_be(int(found[2])):
+                continue
             release = row.release
             if release is None and found is None:
                 raise CanonError(f"{release_path(pipeline, environment)}: {row.problem}")

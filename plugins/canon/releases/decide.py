@@ -86,18 +86,18 @@ def decide_rollback(environment: str, to: int | None, why: str | None, check_ima
 
 def _earlier(released: Released, environment: str, to: int | None) -> Release:
     where = f"`{environment}` of {released.name}"
-    current: str | None = None
-    numbers: list[str] = []
-    for position, row in enumerate(released.history(environment)):
+    rows = released.history(environment)
+    current = rows[0].release.image if rows and rows[0].release is not None else None
+    for row in rows:
+        if to is not None and not row.may_be(to):
+            continue
         release = row.release
-        if position == 0 and release is not None:
-            current = release.image
         if release is None or row.problem:
             continue
-        numbers.append(f"#{release.number}")
         if release.number == to if to is not None else release.image != current:
             return release
     if to is not None:
+        numbers = [f"#{row.release.number}" for row in rows if row.release is not None and not row.problem]
         raise CanonError(
             f"{where} never had a release #{to} (it had: {listed(numbers, 10) or 'none'}){_missing(released)}"
         )

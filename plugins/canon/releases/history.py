@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
-from itertools import chain, pairwise
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 from canon.git import run_git
@@ -20,27 +19,55 @@ REVIEW = "Canon-Review"
 _FORMAT = f"%H %ct %(trailers:key={REVIEW},valueonly,separator=%x2C)"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Row:
-    """One change of what is released: the commit, since when (seconds since 1970), and what the file said, or what is wrong with it."""
+    """One change of what is released: the commit and since when (seconds since 1970); what its file said is read when it is asked for.
+
+    ``older``: the change before it.
+    """
 
     commit: str
     since: int
-    release: Release | None
-    problem: str = ""
-    text: str = ""
+    content: bytes | None
+    path: str
+    older: Row | None = field(default=None, repr=False)
+
+    @property
+    def release(self) -> Release | None:
+        """What the file said; None where that is no release."""
+        return self._read[0]
+
+    @cached_property
+    def problem(self) -> str:
+        """What is wrong with the file, in words; empty where nothing is."""
+        release, problem = self._read
+        before = self.older.release if self.older is not None else None
+        if release is not None and before is not None and before.number == release.number:
+            return "edited by hand after it was released"
+        return problem
+
+    def may_be(self, number: int) -> bool:
+        """False where the file cannot have that number, by a glance that does not read YAML."""
+        return self.content is not None and re.search(rb"\bnumber\W+%d\b" % number, self.content) is not None
+
+    @cached_property
+    def _read(self) -> tuple[Release | None, str]:
+        if self.content is None:
+            return None, "the file was removed: nothing was released from then on"
+        try:
+            return release_from_text(self.content.decode(), self.path), ""
+        except UnicodeDecodeError:
+            return None, "the file was no text: it was edited by hand"
+        except CanonError as error:
+            return None, f"the file was edited by hand: {' '.join(str(error).split())[:300]}"
 
 
 def load_history(root: Path, head: str, pipeline: str, environment: str, most: int | None = None) -> tuple[Row, ...]:
     """The releases of an environment that a commit has behind it, the newest first; ``most``: how many changes of the file are looked at.
 
-    A file that was edited into nonsense is a row that says so. Raises CanonError with git's own words.
+    All of them take one `git log` and one `git cat-file`; YAML is read of those that are looked at. A file that was edited into nonsense is a row
+    that says so. Raises CanonError with git's own words.
     """
-    return tuple(iterate_history(root, head, pipeline, environment, most))
-
-
-def iterate_history(root: Path, head: str, pipeline: str, environment: str, most: int | None = None) -> Iterator[Row]:
-    """The rows one by one, each read when it is asked for: all of them take one `git log` and one `git cat-file`, and the time to read YAML."""
     path = release_path(pipeline, environment)
     limit = [] if most is None else [f"--max-count={most}"]
     log = ("log", "--topo-order", f"--format={_FORMAT}", *limit, "--end-of-options", head, "--", path)
@@ -48,40 +75,18 @@ def iterate_history(root: Path, head: str, pipeline: str, environment: str, most
     commits = [line.split(" ", 2) for line in listing]
     shallow = _shallow(root)
     texts = read_blobs(root, [f"{commit[0]}:{path}" for commit in commits])
-
     arrivals = cache(partial(_arrivals, root, head))
 
-    def row_of(words: Sequence[str], text: bytes | None) -> Row:
-        commit, seconds, review = words
-        row = _row(commit, int(seconds), text, path)
-        if commit in shallow and row.release is not None:  # where the clone begins the file was there already
-            return replace(row, since=int(time_from_text(row.release.time).timestamp()))
-        if review.strip():
-            return replace(row, since=arrivals().get(commit, row.since))
-        return row
-
-    yield from _marked(row_of(words, text) for words, text in zip(commits, texts, strict=True))
-
-
-def _row(commit: str, since: int, content: bytes | None, path: str) -> Row:
-    if content is None:
-        return Row(commit, since, None, "the file was removed: nothing was released from then on")
-    try:
-        text = content.decode()
-        return Row(commit, since, release_from_text(text, path), text=text)
-    except UnicodeDecodeError:
-        return Row(commit, since, None, "the file was no text: it was edited by hand")
-    except CanonError as error:
-        return Row(commit, since, None, f"the file was edited by hand: {' '.join(str(error).split())[:300]}", text)
-
-
-def _marked(rows: Iterable[Row]) -> Iterator[Row]:
-    """Rows, those marked that repeat the number of the one before them: somebody has edited the file."""
-    for row, before in pairwise(chain(rows, [None])):
-        if row is not None:
-            same = row.release and before and before.release and before.release.number == row.release.number
-            marked = same and not row.problem
-            yield replace(row, problem="edited by hand after it was released") if marked else row
+    older: Row | None = None
+    rows: list[Row] = []
+    for (commit, seconds, review), content in reversed(list(zip(commits, texts, strict=True))):
+        older = Row(commit, int(seconds), content, path, older)
+        if commit in shallow and older.release is not None:  # where the clone begins the file was there already
+            older = replace(older, since=int(time_from_text(older.release.time).timestamp()))
+        elif review.strip():
+            older = replace(older, since=arrivals().get(commit, older.since))
+        rows.append(older)
+    return tuple(reversed(rows))
 
 
 def _arrivals(root: Path, head: str) -> Mapping[str, int]:

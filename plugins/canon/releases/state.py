@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from canon.model.errors import CanonError
 from canon.model.project import Pipeline, load_project
 from canon.model.release import Release, release_from_text, release_path
 from canon.output.files import RenderedFile, write_files
-from canon.releases.history import Row, iterate_history, read_blobs
+from canon.releases.history import Row, load_history, read_blobs
 from canon.releases.scratch import Scratch, Seen
 from canon.releases.tags import next_number, next_version, tag_patterns, version_of
 
@@ -77,9 +77,9 @@ class Released:
         path = release_path(self.name, environment)
         return release_from_text(self.texts[path], path) if path in self.texts else None
 
-    def history(self, environment: str, most: int | None = None) -> Iterator[Row]:
-        """The releases of an environment, the newest first, each read when it is asked for."""
-        return iterate_history(self.scratch.root, self.head, self.name, environment, most)
+    def history(self, environment: str, most: int | None = None) -> tuple[Row, ...]:
+        """The releases of an environment, the newest first."""
+        return load_history(self.scratch.root, self.head, self.name, environment, most)
 
     @functools.cached_property
     def texts(self) -> Mapping[str, str]:
