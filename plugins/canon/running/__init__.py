@@ -1,0 +1,1 @@
+"""`canon run`: what `dvc repro` does, with independent stages side by side."""

@@ -1,0 +1,178 @@
+"""The commands of stages as processes: each in a session of its own, its output in a file, ended with this process whatever ends that.
+
+The output goes into the file directly: neither a flood of it, nor one without line ends, nor a process that is left behind and keeps it open is
+any business of this process, which reads the end of the file where it is shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import select
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from canon.running.watchdog import Watchdog
+
+_GATE = 'read -r go && [ "$go" = go ] && exec "$@" </dev/null; exit 143'
+"""A command begins when the watchdog knows of it: where this process is killed before that, its end of the pipe is closed and nothing begins."""
+LARGEST_LOG = 1 << 30
+"""Bytes of a log, after which it begins anew: a stage that prints without end does not fill the disk."""
+_TICK = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a stage runs: its commands, one after the other up to the first that fails, each with the arguments of its shell."""
+
+    name: str
+    commands: tuple[tuple[str, ...], ...]
+    folder: Path
+    env: Mapping[str, str]
+    log: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A stage whose commands are through. ``code``: as a shell gives it, 128 + n for signal n; ``error``: why a command could not be started."""
+
+    name: str
+    code: int
+    error: OSError | None = None
+
+
+@dataclass
+class _Child:
+    work: Work
+    process: subprocess.Popen[bytes] | None = None
+    stopped: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Children:
+    """Commands that run side by side; a context, after which none of them runs."""
+
+    def __init__(self) -> None:
+        self._watchdog = Watchdog()
+        self._running: dict[str, _Child] = {}
+        self._ended: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.send(signal.SIGKILL)
+        while self._running:
+            self.next_ended(None)
+        self._watchdog.__exit__(kind, error, trace)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The stages that run."""
+        return tuple(self._running)
+
+    def start(self, work: Work) -> None:
+        """Let a stage's commands run."""
+        self._watchdog.watch()
+        child = self._running[work.name] = _Child(work)
+        threading.Thread(target=self._run, args=(child,), name=f"stage {work.name}", daemon=True).start()
+
+    def next_ended(self, timeout: float | None) -> Ended | None:
+        """The next stage whose commands are through; None where none is within ``timeout`` seconds, or `wake` was called."""
+        try:
+            ended = self._ended.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        if ended is not None:
+            del self._running[ended.name]
+        return ended
+
+    def wake(self) -> None:
+        """Let `next_ended` return. A handler of signals may call it."""
+        self._ended.put(None)
+
+    def send(self, number: int) -> None:
+        """Send a signal to all that run; none of them begins its next command."""
+        for child in list(self._running.values()):
+            with child.lock:
+                child.stopped = True
+                if child.process is not None:
+                    _kill(child.process.pid, number)
+
+    def _run(self, child: _Child) -> None:
+        work, code = child.work, 0
+        try:
+            work.log.parent.mkdir(parents=True, exist_ok=True)
+            with work.log.open("wb"):
+                pass  # empty it; children append, so that it can be emptied under them
+            for command in work.commands:
+                code = self._command(child, command)
+                if code != 0:
+                    break
+        except OSError as error:
+            self._ended.put(Ended(work.name, 127, error))
+        else:
+            self._ended.put(Ended(work.name, code))
+
+    def _command(self, child: _Child, command: Sequence[str]) -> int:
+        work = child.work
+        read, write = os.pipe()
+        try:
+            with child.lock, work.log.open("ab") as log:
+                if child.stopped:
+                    return 128 + signal.SIGINT
+                process = subprocess.Popen(
+                    ["/bin/sh", "-c", _GATE, "sh", *command], stdin=read, stdout=log, stderr=log,
+                    cwd=work.folder, env=dict(work.env), start_new_session=True,
+                )  # fmt: skip
+                child.process = process
+                self._watchdog.started(process.pid)
+            os.write(write, b"go\n")
+        finally:
+            os.close(read)
+            os.close(write)
+        _wait(process, work.log)
+        with child.lock:
+            child.process = None
+            if child.stopped:
+                _kill(process.pid, signal.SIGKILL)  # what the command had started and not ended
+        self._watchdog.ended(process.pid)
+        return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+def _kill(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def _wait(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait for the end, and look now and then whether the log grows beyond measure."""
+    opened = getattr(os, "pidfd_open", None)  # Linux
+    descriptor = opened(process.pid) if opened else None
+    try:
+        poll = select.poll()
+        if descriptor is not None:
+            poll.register(descriptor, select.POLLIN)
+        while process.poll() is None:
+            if descriptor is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_TICK)
+            else:
+                poll.poll(_TICK * 1000)
+            with contextlib.suppress(OSError):
+                if log.stat().st_size > LARGEST_LOG:
+                    os.truncate(log, 0)
+                    with log.open("ab") as file:
+                        file.write(b"[what stood here was more than is kept]\n")
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
