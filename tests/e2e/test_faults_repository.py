@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from canon.model.errors import CanonError
-from canon.model.project import find_root, load_project
+from canon.model.project import load_project
+from canon.model.root import find_root
 from tests.conftest import git
 from tests.e2e.faults import SETTINGS, STALE, assert_said, canon, commit, unchanged, write
 

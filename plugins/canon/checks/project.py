@@ -15,9 +15,10 @@ from canon.dvc.render import declared_in, resolve_pipeline
 from canon.git import check_repository, head_commit, is_ignored, tracked_files
 from canon.model.declaration import TRACK, data_stage
 from canon.model.errors import CanonError, Problem, ProblemsError
-from canon.model.project import PIPELINES, SETTINGS_FILE, Project, load_project
+from canon.model.project import PIPELINES, Project, load_project
 from canon.model.release import release_path
 from canon.model.releasing import releasing_problems
+from canon.model.root import SETTINGS_FILE
 from canon.model.stage import Stage
 from canon.output.files import MARK, changed_files, foreign_files, load_text
 

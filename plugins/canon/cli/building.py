@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from canon.cli.console import Transfer, put, put_json, say
-from canon.model.project import Pipeline, Project, find_root, load_project
+from canon.model.project import Pipeline, Project, load_project
+from canon.model.root import find_root
 
 if TYPE_CHECKING:
     from canon.baking.base import Base, Code

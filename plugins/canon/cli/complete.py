@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from canon.model.errors import CanonError
-from canon.model.project import Project, find_root, load_project
+from canon.model.root import find_root
+
+if TYPE_CHECKING:
+    from canon.model.project import Project
 
 
 def _completed(names: Callable[[Project], Iterable[str]], incomplete: str) -> list[str]:
+    from canon.model.project import load_project
+
     try:
         return sorted(name for name in names(load_project(find_root(Path.cwd()))) if name.startswith(incomplete))
     except (CanonError, OSError):

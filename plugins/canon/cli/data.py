@@ -11,7 +11,8 @@ import typer
 from canon.cli.complete import complete_dataset, complete_profile
 from canon.cli.console import Transfer, put, put_json, put_table, say
 from canon.model.errors import CanonError, listed
-from canon.model.project import find_root, load_project
+from canon.model.project import load_project
+from canon.model.root import find_root
 
 data_app = typer.Typer(help="Pin datasets, and bring them.", no_args_is_help=True)
 DatasetArgument = Annotated[

@@ -11,7 +11,8 @@ import typer
 from canon.cli.complete import complete_pipeline
 from canon.cli.console import put, put_json, say
 from canon.model.errors import listed
-from canon.model.project import find_root, load_project
+from canon.model.project import load_project
+from canon.model.root import find_root
 
 experiment_app = typer.Typer(help="Results as DVC experiments.", no_args_is_help=True)
 

@@ -10,7 +10,8 @@ import typer
 
 from canon.cli.console import put, put_json, say
 from canon.model.errors import CanonError, listed
-from canon.model.project import find_root, load_project
+from canon.model.project import load_project
+from canon.model.root import find_root
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 

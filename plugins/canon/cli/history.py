@@ -12,7 +12,8 @@ import typer
 from canon.cli.complete import complete_environment, complete_pipeline
 from canon.cli.console import put_json, put_table, say
 from canon.model.errors import CanonError, UsageError, printable
-from canon.model.project import find_root, load_project
+from canon.model.project import load_project
+from canon.model.root import find_root
 
 if TYPE_CHECKING:
     from canon.releases.history import Row

@@ -10,7 +10,8 @@ import typer
 from canon.cli.complete import complete_pipeline, complete_profile
 from canon.cli.console import put_json, put_table, say
 from canon.model.errors import CanonError
-from canon.model.project import Project, find_root, load_project
+from canon.model.project import Project, load_project
+from canon.model.root import find_root
 
 if TYPE_CHECKING:
     from canon.planning.pipelines import Plan

@@ -10,7 +10,7 @@ import typer
 
 from canon.cli.console import put, put_json, put_table
 from canon.model.errors import CanonError, printable
-from canon.model.project import find_root
+from canon.model.root import find_root
 
 if TYPE_CHECKING:
     from canon.image.images import Image

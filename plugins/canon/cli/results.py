@@ -11,7 +11,8 @@ import typer
 
 from canon.cli.console import put, put_json, say
 from canon.model.errors import CanonError
-from canon.model.project import find_root, load_project
+from canon.model.project import load_project
+from canon.model.root import find_root
 
 if TYPE_CHECKING:
     from canon.results.track import Tracked

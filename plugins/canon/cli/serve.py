@@ -12,7 +12,8 @@ from canon.cli.complete import complete_pipeline
 from canon.cli.console import say
 from canon.cli.proof import PlatformOption
 from canon.model.errors import CanonError, UsageError
-from canon.model.project import Project, find_root, load_project
+from canon.model.project import Project, load_project
+from canon.model.root import find_root
 
 
 def serve(

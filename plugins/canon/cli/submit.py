@@ -12,7 +12,7 @@ import typer
 from canon.cli.complete import complete_pipeline, complete_profile
 from canon.cli.console import put, put_json, say
 from canon.model.errors import CanonError, UsageError, listed
-from canon.model.project import find_root
+from canon.model.root import find_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,8 @@ import typer
 from canon.cli.complete import complete_pipeline, complete_profile
 from canon.cli.console import put, put_json, put_table, say
 from canon.model.errors import UsageError
-from canon.model.project import Project, find_root, load_project
+from canon.model.project import Project, load_project
+from canon.model.root import find_root
 
 if TYPE_CHECKING:
     from canon.sweeps.local import PlannedSweep, PointResult

@@ -9,8 +9,9 @@ from canon.argocd.service import merged_pod
 from canon.argocd.site import Site
 from canon.deployments.demands import demand_problems, release_problems
 from canon.model.errors import CanonError, Problem, ProblemsError
-from canon.model.project import SETTINGS_FILE, Pipeline, Project
+from canon.model.project import Pipeline, Project
 from canon.model.release import Release, release_from_text, release_path
+from canon.model.root import SETTINGS_FILE
 from canon.output.files import RenderedFile, load_text
 
 

@@ -13,9 +13,10 @@ from canon.model.delivery import Environment, Serving
 from canon.model.errors import Problem
 from canon.model.pod import Pod
 from canon.model.problems import locate_toml
-from canon.model.project import SETTINGS_FILE, Pipeline, Project
+from canon.model.project import Pipeline, Project
 from canon.model.release import REMEDY, Release, release_path
 from canon.model.releasing import releasing_problems
+from canon.model.root import SETTINGS_FILE
 from canon.output.files import load_text
 
 MOUNTED = (IMAGE_CODE.rpartition("/")[0], TMP, "/dev")

@@ -16,8 +16,9 @@ from canon.argocd.status import Declared, Row, compare
 from canon.argocd.status_health import Finding, healthy_since
 from canon.model.cluster import application_name, environment_path
 from canon.model.errors import CanonError
-from canon.model.project import SETTINGS_FILE, Pipeline, Project
+from canon.model.project import Pipeline, Project
 from canon.model.release import Release, release_from_text, release_path
+from canon.model.root import SETTINGS_FILE
 from canon.workflows.origin import check_remote, opened_origin
 
 

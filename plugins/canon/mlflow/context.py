@@ -18,7 +18,7 @@ class CanonContextProvider(RunContextProvider):
     def in_context(self) -> bool:
         """Tell whether a project with [tool.canon] lies at or above the current folder."""
         from canon.model.errors import CanonError
-        from canon.model.project import find_root
+        from canon.model.root import find_root
 
         try:
             find_root(Path.cwd())

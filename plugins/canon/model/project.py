@@ -17,11 +17,11 @@ from canon.model.errors import CanonError, Problem, ProblemsError
 from canon.model.pins import Pins, load_pins
 from canon.model.places import placed
 from canon.model.problems import Place, format_place, locate_toml, locate_yaml, problems_from_validation
+from canon.model.root import SETTINGS_FILE
 from canon.model.settings import Settings
 from canon.output.files import load_text
 from canon.output.yaml import compose_yaml, load_yaml
 
-SETTINGS_FILE = "pyproject.toml"
 PIPELINES = "pipelines"
 
 
@@ -84,31 +84,6 @@ class Project:
 def pins_file_of(name: str) -> str:
     """Path of a pipeline's pins file, relative to the root."""
     return f"{PIPELINES}/{name}.pins.yaml"
-
-
-def find_root(start: Path) -> Path:
-    """Return the nearest folder at or above ``start`` whose pyproject.toml has a table [tool.canon].
-
-    Raises CanonError when there is none.
-    """
-    for folder in (start, *start.parents):
-        if _has_settings(folder / SETTINGS_FILE):
-            return folder
-    raise CanonError(
-        f"neither {start} nor a folder above it has a {SETTINGS_FILE} with [tool.canon]; "
-        'add `[tool.canon]` with `default_profile = "local"` and `[tool.canon.profiles.local]` at the root of the repository'
-    )
-
-
-def _has_settings(file: Path) -> bool:
-    """Tell whether a file has the table; one that names it and cannot be read counts, so that this is said."""
-    try:
-        content = file.read_bytes()
-        return b"canon" in content and "canon" in tomllib.loads(content.decode()).get("tool", {})
-    except OSError:
-        return False
-    except (ValueError, RecursionError, AttributeError, TypeError):
-        return b"tool.canon" in content
 
 
 def _load_table(text: str) -> object:

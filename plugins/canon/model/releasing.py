@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from canon.model.declaration import Declaration
 from canon.model.errors import Problem
-from canon.model.project import SETTINGS_FILE, Pipeline
+from canon.model.project import Pipeline
+from canon.model.root import SETTINGS_FILE
 from canon.model.settings import Settings
 
 

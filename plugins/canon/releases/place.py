@@ -6,7 +6,8 @@ from pathlib import Path
 
 from canon.git import head_commit, repository_place, try_git
 from canon.model.errors import CanonError
-from canon.model.project import SETTINGS_FILE, Project
+from canon.model.project import Project
+from canon.model.root import SETTINGS_FILE
 from canon.model.settings import Git
 from canon.releases.state import Target
 from canon.workflows.origin import check_remote

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from canon.git import head_commit, remote_url
 from canon.model.pins import data_hash
-from canon.model.project import Pipeline, Project, find_root, load_project
+from canon.model.project import Pipeline, Project, load_project
 from canon.model.result import data_inputs
+from canon.model.root import find_root
 from canon.results.collect import collect_pins
 from canon.results.locks import declared_stages
 from canon.results.track import project_home

@@ -20,8 +20,9 @@ from canon.mlflow.record import RunRecord
 from canon.model.declaration import TRACK
 from canon.model.errors import CanonError, DataMissingError, listed
 from canon.model.pins import Pins, load_pins
-from canon.model.project import SETTINGS_FILE, Pipeline, Project, load_declaration, pins_file_of
+from canon.model.project import Pipeline, Project, load_declaration, pins_file_of
 from canon.model.result import Result, result_from_text
+from canon.model.root import SETTINGS_FILE
 from canon.results.changes import changed_inputs
 from canon.results.collect import collect_result
 from canon.results.locks import Lock, check_newest, declared_stages, load_lock, load_result_of_lock, lock_path

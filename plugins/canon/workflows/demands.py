@@ -17,7 +17,8 @@ from canon.model.fields import DNS_LABEL
 from canon.model.graph import Graph, build_graph, stage_key
 from canon.model.pod import Pod
 from canon.model.problems import locate_toml
-from canon.model.project import SETTINGS_FILE, Pipeline, Project
+from canon.model.project import Pipeline, Project
+from canon.model.root import SETTINGS_FILE
 from canon.model.stage import Stage
 from canon.output.files import load_text
 from canon.workflows.sites import clustered, has_credentials

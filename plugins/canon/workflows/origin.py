@@ -18,7 +18,7 @@ from pathlib import Path
 from canon.git import clean_url, repository_place, run_git, try_git
 from canon.model.branches import matches_branch
 from canon.model.errors import CanonError
-from canon.model.project import SETTINGS_FILE
+from canon.model.root import SETTINGS_FILE
 
 HEADS = "refs/heads/"
 _LINE = re.compile(r"([0-9a-f]{40})\trefs/heads/(.+)")

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 from canon.argo.site import Remote, Site
 from canon.model.errors import CanonError
-from canon.model.project import SETTINGS_FILE, Pipeline, Project
+from canon.model.project import Pipeline, Project
 from canon.model.releasing import released_environments
+from canon.model.root import SETTINGS_FILE
 from canon.model.settings import Profile
 from canon.output.files import load_text
 

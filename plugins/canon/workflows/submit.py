@@ -23,7 +23,8 @@ from canon.model import cluster
 from canon.model.dag import dag_hash
 from canon.model.errors import CanonError, ProblemsError, UsageError, listed
 from canon.model.graph import Graph, build_graph
-from canon.model.project import SETTINGS_FILE, Pipeline, Project, load_project
+from canon.model.project import Pipeline, Project, load_project
+from canon.model.root import SETTINGS_FILE
 from canon.model.tasks import Task, build_tasks
 from canon.planning.pipelines import pipeline_graph
 from canon.results.locks import declared_stages

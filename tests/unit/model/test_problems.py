@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from canon.model.declaration import Declaration
 from canon.model.errors import CanonError, Problem, ProblemsError, UsageError, listed
 from canon.model.problems import format_place, locate_toml, locate_yaml
-from canon.model.project import declaration_files, find_root, load_declaration, load_project, load_settings
+from canon.model.project import declaration_files, load_declaration, load_project, load_settings
+from canon.model.root import find_root
 from canon.model.settings import Settings
 from canon.output.yaml import compose_yaml
 
