@@ -212,7 +212,7 @@ def test_what_is_not_committed_is_refused_or_left_out(root: Path, run: Run, tmp_
     assert "not committed, and a sweep runs what is: step.py; commit, or say --allow-dirty" in refused.stderr
     command = ("canon", "sweep", "p", "-S", "fit.rate=0.5", "--allow-dirty", "--profile", "cluster")
     done = run(root, *command, env=counted(tmp_path / "log"))
-    assert "not committed, so not in the sweep: step.py" in done.stderr
+    assert "not committed, so left out: step.py" in done.stderr
     assert done.stdout.startswith("p-cluster-")
     assert executions(tmp_path / "log") == ["fit 1 0.5", "prepare 1 0.5"]
     (commit,) = experiments(root).values()

@@ -64,9 +64,7 @@ def remember(
 
     ``shallow``: paths of which what is below does not count. Return False, and remember nothing, where something changed meanwhile, or just before.
     """
-    known: dict[str, Signature] = {}
-    for path in {_path(root, each) for each in paths}:
-        _add(root, path, known)
+    known = signatures_of(root, paths)
     for path in {_path(root, each) for each in shallow}:
         known.setdefault(_name(root, path), _signature(path))
     if any(signature is not None and max(signature) > begun - _SLACK for signature in known.values()):
@@ -75,6 +73,14 @@ def remember(
     document = {"request": request, "says": dict(says), "paths": known}
     write_text(root / FILE, json.dumps(document, separators=(",", ":")))
     return True
+
+
+def signatures_of(root: Path, paths: Iterable[str]) -> dict[str, Signature]:
+    """What tells that something is another one than before, by its path, relative where it is in the project; of folders with all that is below."""
+    known: dict[str, Signature] = {}
+    for path in {_path(root, each) for each in paths}:
+        _add(root, path, known)
+    return known
 
 
 def forget(root: Path) -> None:

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 from canon.git import clean_urls, commit_source_tree, head_commit, remote_url
 from canon.mlflow.sweeps import join_sweep
-from canon.model.errors import CanonError, StoreUnavailableError, UsageError, listed
-from canon.model.project import Pipeline, Project
+from canon.model.errors import CanonError, StoreUnavailableError, UsageError
+from canon.model.project import Project
 from canon.planning.pipelines import planned_project
-from canon.results.locks import declared_stages
 from canon.results.track import tracking_store
-from canon.source_state import changed_files
 from canon.sweeps.points import Asked, Sweep, load_sweep, sweep_hash
 from canon.sweeps.rows import sweep_record
 from canon.sweeps.variants import PointStages, load_points
 from canon.workspaces.apart import Apart, run_apart
+from canon.workspaces.committed import check_committed
 
 Say = Callable[[str], None]
 
@@ -57,34 +56,11 @@ def plan_sweep(
     commit = head_commit(project.root)
     if commit is None:
         raise CanonError(f"{project.root} has no commit yet that could be swept over; commit first")
-    _check_clean(project, allow_dirty, say)
+    check_committed(project, "a sweep", say, allow_dirty=allow_dirty)
     with planned_project(project, profile, commit) as (there, _):
         pipeline = there.pipeline(name)
         sweep = load_sweep(there.root, pipeline, asked)
         return PlannedSweep(name, profile, commit, sweep, load_points(there, pipeline, sweep.points))
-
-
-def _check_clean(project: Project, allow_dirty: bool, say: Say) -> None:  # noqa: FBT001
-    made = [path for pipeline in project.pipelines for path in _made(project, pipeline)]
-    changed = [
-        path
-        for path in changed_files(project.root)
-        if not any(path == out or path.startswith(f"{out}/") for out in made)
-    ]
-    if changed and not allow_dirty:
-        raise CanonError(
-            f"not committed, and a sweep runs what is: {listed(changed)}; commit, or say --allow-dirty, which leaves it out"
-        )
-    if changed:
-        say(f"canon: not committed, so not in the sweep: {listed(changed)}")
-
-
-def _made(project: Project, pipeline: Pipeline) -> Iterator[str]:
-    from canon.dvc.track_stage import result_path
-
-    yield result_path(pipeline.name)
-    for stage in declared_stages(project, pipeline):
-        yield from stage.out_paths
 
 
 def run_sweep(project: Project, planned: PlannedSweep, say: Say, *, fail_fast: bool = False) -> Iterator[PointResult]:

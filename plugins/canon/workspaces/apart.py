@@ -30,6 +30,8 @@ from canon.workspaces.saved import add_workspace, save_workspace
 FOLDER = ".dvc/tmp/canon/workspaces"
 """Git does not see it, and it lies on the disk of DVC's cache. Its folders have the same names again: DVC keeps a state for each in /var/tmp."""
 Say = Callable[[str], None]
+Repro = Callable[[Path, Pipeline, int], None]
+"""Runs a pipeline of the workspace at a path; the descriptor is to be inherited by what it starts. Raises CanonError where a stage fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,8 @@ class Apart:
     tracked: Tracked
 
 
-def run_apart(project: Project, name: str, profile: str, values: Values, say: Say) -> Apart:
-    """Run a pipeline of HEAD with a profile and params in a workspace that is gone afterwards.
+def run_apart(project: Project, name: str, profile: str, values: Values, say: Say, repro: Repro | None = None) -> Apart:
+    """Run a pipeline of HEAD with a profile and params in a workspace that is gone afterwards, by ``repro``, or by `dvc repro`.
 
     The cache is shared: what any run has made is not made again. Raises CanonError where a stage fails, KeyboardInterrupt or SystemExit when
     it is interrupted; what has run by then is in the cache.
@@ -53,11 +55,15 @@ def run_apart(project: Project, name: str, profile: str, values: Values, say: Sa
         pipeline = there.pipeline(name)
         # What `.dvc` files track, and what is as it was, of this pipeline.
         _dvc(root, lock, "checkout", "--quiet", "--allow-missing", "--with-deps", pipeline.declaration.dvc_file)
-        code = _dvc(root, lock, "repro", *repro_arguments(pipeline))
-        if code != 0:
-            raise CanonError(f"`dvc repro` ended with {code}; what it printed says why")
+        (repro or _repro)(root, pipeline, lock)
         saved = _save(there, name, profile)
         return Apart(saved, _log(there, pipeline, profile, saved, say))
+
+
+def _repro(root: Path, pipeline: Pipeline, lock: int) -> None:
+    code = _dvc(root, lock, "repro", *repro_arguments(pipeline))
+    if code != 0:
+        raise CanonError(f"`dvc repro` ended with {code}; what it printed says why")
 
 
 @contextlib.contextmanager
@@ -90,12 +96,16 @@ def _remove(root: Path, place: Path) -> None:
 
 
 def _dvc(root: Path, lock: int, *arguments: str) -> int:
-    """Run DVC, by the command that the user would call; what it prints is narration."""
+    command = [found] if (found := shutil.which("dvc")) else [sys.executable, "-m", "dvc"]
+    return run_there(root, lock, *command, *arguments)
+
+
+def run_there(root: Path, lock: int, *command: str) -> int:
+    """Run a command in a workspace, without what says that this process runs in another one; what it prints is narration. Return its exit status."""
     env = {
         name: value for name, value in os.environ.items() if not name.startswith(("DVC_EXP_", "DVC_ROOT", "DVC_STAGE"))
     }
-    command = [found] if (found := shutil.which("dvc")) else [sys.executable, "-m", "dvc"]
-    return run_interruptible([*command, *arguments], root, env, (lock,))
+    return run_interruptible(command, root, env, (lock,))
 
 
 def _save(project: Project, name: str, profile: str) -> Experiment:
