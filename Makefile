@@ -9,7 +9,7 @@ READY := .venv/.ready
 RUN := env -u PYTHONDONTWRITEBYTECODE PATH="$(BIN):$$PATH" VIRTUAL_ENV="$(VENV)"
 WORKERS ?= 2
 
-.PHONY: help demo test soak lint check render golden lock cluster bench bench-plan bench-step bench-image bench-release clean
+.PHONY: help demo test soak lint check render golden lock cluster bench bench-plan bench-step bench-image bench-release bench-run clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
@@ -68,6 +68,9 @@ bench-step: $(READY)  ## ratios of `canon step pull` and `push` and the sketch i
 
 bench-image: $(READY)  ## ratios of baking 1 GB; needs curl, openssl, docker-registry and buildah of Debian
 	@$(RUN) python bench/image_speed.py
+
+bench-run: $(READY)  ## ratios of `canon run` to `dvc repro`
+	@$(RUN) python bench/run_speed.py
 
 bench-release: $(READY)  ## ratios of `canon history`, `promote` and `rollback` over 1,000 releases
 	@$(RUN) python bench/release_speed.py
