@@ -22,6 +22,7 @@ COMMANDS = {
     "data": ("data", "profile"),
     "results": ("track", "log"),
     "experiment": ("experiment",),
+    "run": ("run",),
     "plan": ("plan",),
     "submit": ("submit",),
     "sweep": ("sweep",),

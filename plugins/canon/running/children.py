@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from canon.running.leftovers import Groups
 from canon.running.watchdog import Watchdog
 
 _GATE = 'read -r go && [ "$go" = go ] && exec "$@" </dev/null; exit 143'
@@ -57,10 +58,11 @@ class _Child:
 
 
 class Children:
-    """Commands that run side by side; a context, after which none of them runs."""
+    """Commands that run side by side; a context, after which none of them runs. ``groups``: where a successor finds them."""
 
-    def __init__(self) -> None:
+    def __init__(self, groups: Groups | None = None) -> None:
         self._watchdog = Watchdog()
+        self._groups = groups
         self._running: dict[str, _Child] = {}
         self._ended: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
 
@@ -136,6 +138,8 @@ class Children:
                 )  # fmt: skip
                 child.process = process
                 self._watchdog.started(process.pid)
+                if self._groups is not None:
+                    self._groups.started(process.pid)
             os.write(write, b"go\n")
         finally:
             os.close(read)
@@ -146,6 +150,8 @@ class Children:
             if child.stopped:
                 _kill(process.pid, signal.SIGKILL)  # what the command had started and not ended
         self._watchdog.ended(process.pid)
+        if self._groups is not None:
+            self._groups.ended(process.pid)
         return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 

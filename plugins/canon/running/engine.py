@@ -1,0 +1,189 @@
+"""The stages of a run: which may start, what runs, what has become of each. One thread decides; the commands run beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from canon.dvc.reproduction.reproduction import Reproduction, StageError
+from canon.dvc.reproduction.stages import Outcome
+from canon.running.budget import Budget
+from canon.running.children import Children, Ended, Work
+from canon.running.events import FINAL, Event, State, Tell
+from canon.running.interrupts import InterruptedRunError, Interrupts
+from canon.running.logs import log_path
+
+Environment = Callable[[str], Mapping[str, str]]
+"""Variables that a stage gets beside its own, by its name."""
+Metrics = Callable[[str], Mapping[str, float]]
+
+
+def no_environment(_: str) -> Mapping[str, str]:
+    """Of a run that adds nothing."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How stages are run. ``tell`` hears of each new state of a stage, ``metrics`` reads what a finished one says of itself."""
+
+    budget: Budget
+    tell: Tell
+    metrics: Metrics
+    keep_going: bool = False
+    environment: Environment = no_environment
+
+
+@dataclass
+class Engine:
+    """One run."""
+
+    root: Path
+    work: Reproduction
+    order: Order
+    children: Children
+    interrupts: Interrupts
+    events: dict[str, Event] = field(default_factory=dict)
+    """The last event of each stage, in the order of the plan."""
+    failed: bool = False
+    _todo: dict[str, bool] = field(default_factory=dict)
+    _began: dict[str, float] = field(default_factory=dict)
+    _open: set[str] = field(default_factory=set)
+    """Stages that are not final."""
+    _barriers: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Run what changed. What has finished is in dvc.lock afterwards, also where this raises."""
+        names = tuple(self.work.planned.stages)
+        self._todo = self.work.changed()
+        self._open = set(self._todo)
+        self._barriers = [name for name in names if name in self._todo and name in self.work.planned.barriers]
+        for name in names:
+            self._tell(name, State.WAITING if name in self._todo else State.UNCHANGED)
+        try:
+            self._run_all()
+        except InterruptedRunError:
+            pass
+        finally:
+            self.work.flush(lambda _: True)
+        for name in names:
+            if not self._is_final(name):
+                stopped = self.events[name].state is State.RUNNING
+                why = "the run was interrupted" if self.interrupts.first is not None else "another stage failed"
+                self._tell(name, State.STOPPED if stopped else State.BLOCKED, why=why)
+
+    @property
+    def _ends(self) -> bool:
+        """Whether nothing new is started."""
+        return self.interrupts.first is not None or (self.failed and not self.order.keep_going)
+
+    def _run_all(self) -> None:
+        self._start_ready()
+        while self.children.names:
+            ended = self.children.next_ended(0)
+            if ended is None:
+                self.work.flush(self._is_final)
+                with self.work.released():
+                    ended = self.children.next_ended(None)
+            if ended is not None:
+                self._take(ended)
+            self._start_ready()
+
+    def _start_ready(self) -> None:
+        """Start what may be started, in the order of the plan. What needs no command is final at once, and may free others."""
+        for name in self._todo:
+            if self._ends or len(self.children.names) >= self.order.budget.jobs:
+                return
+            if self._may_start(name):
+                self._start(name)
+
+    def _may_start(self, name: str) -> bool:
+        if name not in self._open or self.events[name].state is not State.WAITING:
+            return False
+        if any(above in self._open for above in self.work.planned.above[name]):
+            return False
+        if not self.order.budget.allows(name, self.children.names):
+            return False
+        return not self._barriers or self._may_pass(name)
+
+    def _may_pass(self, name: str) -> bool:
+        """A barrier starts when all before it are final, and nothing after it starts before it is."""
+        before: list[str] = []
+        for each in self._todo:
+            if each == name:
+                break
+            before.append(each)
+        if name in self._barriers:
+            return not any(each in self._open for each in before)
+        return not any(each in self._open for each in before if each in self._barriers)
+
+    def _start(self, name: str) -> None:
+        try:
+            with self.interrupts.at_once():
+                outcome = self.work.begin(name, certain=self._todo[name])
+        except StageError as error:
+            self._fail(name, 1, str(error))
+            return
+        if outcome is Outcome.RUNS:
+            self.work.flush(self._is_final)  # a command may read dvc.lock: `canon track` does
+            command = self.work.command(name, self.order.environment(name))
+            log = log_path(self.root, name)
+            self._began[name] = time.monotonic()
+            self.children.start(Work(name, command.commands, command.folder, command.env, log))
+            self._tell(name, State.RUNNING, log=log)
+            if self.interrupts.first is not None:  # it came just now, and this one was not there yet
+                self.children.send(self.interrupts.first)
+            return
+        self._end(name, State.UNCHANGED if outcome is Outcome.UNCHANGED else State.CACHED)
+
+    def _take(self, ended: Ended) -> None:
+        name = ended.name
+        if ended.error is not None:
+            self.work.fail(name)
+            self._fail(name, 1, f"its command cannot be started: {ended.error.strerror or ended.error}")
+        elif ended.code != 0 and self.interrupts.first is not None:
+            self.work.fail(name)
+            self._end(name, State.STOPPED, code=ended.code, why="the run was interrupted")
+        elif ended.code != 0:
+            self.work.fail(name)
+            self._fail(name, ended.code, f"its command ended with {ended.code}")
+        else:
+            try:
+                self.work.finish(name)
+            except StageError as error:
+                self._fail(name, 1, str(error))
+            else:
+                self._end(name, State.DONE)
+
+    def _fail(self, name: str, code: int, why: str) -> None:
+        self.failed = True
+        self._end(name, State.FAILED, code=code, why=why)
+        below, waiting = {name}, [name]
+        while waiting:
+            for each in self.work.planned.below[waiting.pop()]:
+                if each not in below:
+                    below.add(each)
+                    waiting.append(each)
+        for each in self._todo:
+            if each in below and each in self._open:
+                self._end(each, State.BLOCKED, why=f"`{name}` failed")
+
+    def _end(self, name: str, state: State, *, code: int = 0, why: str = "") -> None:
+        self._open.discard(name)
+        metrics = self.order.metrics(name) if state in {State.DONE, State.CACHED} else {}
+        self._tell(name, state, code=code, why=why, log=self.events[name].log, metrics=metrics)
+
+    def _is_final(self, name: str) -> bool:
+        return name not in self._open and (name not in self.events or self.events[name].state in FINAL)
+
+    def _tell(
+        self, name: str, state: State, *, log: Path | None = None, code: int = 0, why: str = "",
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:  # fmt: skip
+        began = self._began.get(name)
+        took = time.monotonic() - began if began is not None and state is not State.RUNNING else 0.0
+        event = Event(name, state, time.time(), took, log, code, why, metrics or {})
+        self.events[name] = event
+        self.order.tell(event)
