@@ -12,6 +12,7 @@ from canon.dvc.repository import open_repository
 from canon.dvc.reproduction.ignoring import OrderedIgnore
 from canon.dvc.reproduction.lockfile import LockFile
 from canon.dvc.reproduction.locking import locks_are_held, paths_locked
+from canon.dvc.reproduction.narration import warnings_said
 from canon.dvc.reproduction.pending import Journal, Pending
 from canon.dvc.reproduction.planning import Planned, plan_targets
 from canon.dvc.reproduction.stages import Command, Options, Outcome, begin, build_command, fill_from_entry, save
@@ -224,7 +225,7 @@ def reproduction(root: Path, targets: Sequence[str], options: Options, say: Say)
 
     Raises CanonError for what DVC refuses: no repository, targets that are not there, stages that cannot be read.
     """
-    with contextlib.closing(open_repository(root)) as repo:
+    with warnings_said(say), contextlib.closing(open_repository(root)) as repo:
         if repo.config["core"].get("interactive", False):
             raise CanonError(
                 "core.interactive is set, and `canon run` asks nothing; `dvc config --unset core.interactive`, or use `dvc repro`"
