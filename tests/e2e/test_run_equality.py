@@ -54,3 +54,106 @@ def test_random_graphs(run: Run, tmp_path: Path, tmp_path_factory: pytest.TempPa
 @pytest.mark.parametrize("seed", range(100, 150))
 def test_many_random_graphs(run: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     check_random(run, tmp_path_factory, tmp_path, seed, 25)
+
+
+SEVERAL = {
+    "pipelines/a.yaml": """\
+        name: a
+        track: false
+        stages:
+          first:
+            foreach: [x, y]
+            do:
+              cmd: cat data.txt outside.txt > a-${item}; echo ${item} >> a-${item}
+              deps: [data.txt, outside.txt]
+              outs: ["a-${item}"]
+          both: {cmd: cat a-x a-y > both, deps: [a-x, a-y], outs: [both]}
+        """,
+    "pipelines/b.yaml": """\
+        name: b
+        dvc_file: sub/dvc.yaml
+        track: false
+        stages:
+          other: {cmd: cat both folder/one > sub/other, deps: [both, folder], outs: [sub/other]}
+          last: {cmd: "cat sub/other > sub/last; date +%N >> sub/extra", deps: [sub/other], outs: [sub/last]}
+          alone: {cmd: echo alone > alone, outs: [alone]}
+        """,
+    "data.txt": "data\n",
+    "outside.txt": "outside\n",
+    "folder/one": "1\n",
+}
+
+
+@pytest.fixture
+def several(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
+    """Two pipelines, of which one reads what the other makes, on data that `.dvc` files track: one added, one imported."""
+    root = graphs.make_project(tmp_path_factory, tmp_path / "several", SEVERAL)
+    run(root, "git", "rm", "-q", "--cached", "data.txt", "folder/one", "outside.txt")
+    run(root, "dvc", "add", "-q", "data.txt", "folder")
+    (root / "outside.txt").rename(root / "source.txt")
+    run(root, "dvc", "import-url", "-q", "source.txt", "outside.txt")
+    imported = root / "outside.txt.dvc"
+    imported.write_text(imported.read_text().replace("frozen: true\n", ""))
+    run(root, "git", "add", "-A")
+    run(root, "git", "commit", "-qm", "track")
+    return root
+
+
+def test_several_pipelines_on_files_that_dvc_tracks(several: Path, run: Run) -> None:
+    ran = held_against_dvc(run, several, "b", dvc=("sub/dvc.yaml",))
+    assert {name: each["state"] for name, each in ran.items()} == {
+        "data.txt.dvc": "unchanged", "folder.dvc": "unchanged", "outside.txt.dvc": "unchanged", "first@x": "done", "first@y": "done",
+        "both": "done", "sub/dvc.yaml:other": "done", "sub/dvc.yaml:last": "done", "sub/dvc.yaml:alone": "done",
+    }  # fmt: skip
+    (several / "data.txt").write_text("other data\n")
+    (several / "source.txt").write_text("other source\n")
+    (several / "folder/two").write_text("2\n")
+    ran = held_against_dvc(run, several, "b", "other", dvc=("sub/dvc.yaml:other",))
+    assert {name for name, each in ran.items() if each["state"] == "cached"} == {
+        "data.txt.dvc",
+        "folder.dvc",
+        "outside.txt.dvc",
+    }
+    assert "sub/dvc.yaml:last" not in ran
+
+
+def test_what_stands_in_dvc_lock_keeps_its_place(several: Path, run: Run) -> None:
+    """Comments, stages that nothing declares any more, and values that are written once and referred to."""
+    run(several, "canon", "run", "a", "both")
+    (several / "dvc.lock").write_text(
+        (several / "dvc.lock").read_text().replace("stages:\n", "# a word\nstages:\n  gone:\n    cmd: x\n    params:\n      p.yaml:\n        k: &id001 [1]\n        l: *id001\n")
+    )  # fmt: skip
+    (several / "data.txt").write_text("changed\n")
+    held_against_dvc(run, several, "a", dvc=("dvc.yaml",))
+    assert (several / "dvc.lock").read_text().startswith("schema: '2.0'\n# a word\nstages:\n  gone:\n")
+
+
+def test_force_runs_all_and_takes_nothing_from_the_run_cache(several: Path, run: Run) -> None:
+    run(several, "canon", "run", "b")
+    ran = held_against_dvc(run, several, "b", "other", dvc=("sub/dvc.yaml:other",), more=("--force",))
+    assert {each["state"] for each in ran.values()} == {"done", "cached"}
+    assert ran["first@x"]["state"] == "done"
+
+
+def test_pull_takes_from_the_remote_what_is_missing(several: Path, run: Run, tmp_path: Path) -> None:
+    run(several, "dvc", "remote", "add", "-q", "-d", "store", str(tmp_path / "store"))
+    run(several, "canon", "run", "a")
+    run(several, "dvc", "push", "-q", "--run-cache")
+    shutil.rmtree(several / ".dvc/cache")
+    for name in ("dvc.lock", "a-x", "a-y", "both", "data.txt"):
+        (several / name).unlink()
+    shutil.rmtree(several / "folder")
+    ran = held_against_dvc(run, several, "b", dvc=("sub/dvc.yaml",), more=("--pull",))
+    assert ran["first@x"]["state"] == ran["both"]["state"] == "cached"
+    assert ran["sub/dvc.yaml:other"]["state"] == "done"
+
+
+def test_autostage_stages_what_dvc_would(several: Path, run: Run) -> None:
+    run(several, "dvc", "config", "core.autostage", "true")
+    held_against_dvc(run, several, "b", dvc=("sub/dvc.yaml",))
+    staged = [
+        run(folder, "git", "diff", "--cached", "--name-only").stdout
+        for folder in (several, several.with_name("several-dvc"))
+    ]
+    assert staged[0] == staged[1]
+    assert "sub/dvc.lock" in staged[0]
