@@ -6,11 +6,17 @@ They are what a `dvc repro` beside this run is refused by ("is busy"), and it na
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import dvc.rwlock
+
+_REAL = dvc.rwlock.rwlock
+_REAL_EDIT = dvc.rwlock._edit_rwlock  # noqa: SLF001  see `locks_are_held`
 
 
 @contextlib.contextmanager
@@ -23,12 +29,8 @@ def paths_locked(repo: Any, stages: Iterable[Any], who: str = "", *, write: bool
     from dvc.dependency.db import AbstractDependency
 
     listed = tuple(stages)
-    read = [
-        dep.fs_path
-        for stage in listed
-        for dep in stage.deps
-        if not isinstance(dep, RepoDependency | AbstractDependency)
-    ]
+    apart = RepoDependency | AbstractDependency  # dvc/stage/decorators.py
+    read = [dep.fs_path for stage in listed for dep in stage.deps if not isinstance(dep, apart)]
     made = [out.fs_path for stage in listed for out in stage.outs]
     hardlink = repo.config["core"].get("hardlink_lock", False)
     command = " ".join([*sys.argv, who]).strip()
@@ -36,7 +38,17 @@ def paths_locked(repo: Any, stages: Iterable[Any], who: str = "", *, write: bool
         yield
 
 
-_REAL = dvc.rwlock.rwlock
+@contextlib.contextmanager
+def locks_are_held() -> Iterator[None]:
+    """Let DVC's calls on stages believe that their paths are locked: `paths_locked` has done it. Its decorator looks the function up each time.
+
+    The file of the locks is written atomically meanwhile: DVC empties it first, and refuses all work when it was killed before it had written.
+    """
+    dvc.rwlock.rwlock, dvc.rwlock._edit_rwlock = _held, _edited  # noqa: SLF001
+    try:
+        yield
+    finally:
+        dvc.rwlock.rwlock, dvc.rwlock._edit_rwlock = _REAL, _REAL_EDIT  # noqa: SLF001
 
 
 @contextlib.contextmanager
@@ -45,10 +57,21 @@ def _held(*_: object, **__: object) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locks_are_held() -> Iterator[None]:
-    """Let DVC's calls on stages believe that their paths are locked: `paths_locked` has done it. Its decorator looks the function up each time."""
-    dvc.rwlock.rwlock = _held
-    try:
-        yield
-    finally:
-        dvc.rwlock.rwlock = _REAL
+def _edited(folder: str, fs: Any, hardlink: bool) -> Iterator[dict[str, Any]]:  # noqa: ANN401, FBT001  DVC's own signature
+    """As dvc/rwlock.py, ``_edit_rwlock``. A file that is not JSON was left by a process that was killed: it says nothing."""
+    from dvc.lock import make_lock
+
+    path = fs.join(folder, dvc.rwlock.RWLOCK_FILE)
+    guard = make_lock(fs.join(folder, dvc.rwlock.RWLOCK_LOCK), tmp_dir=folder, hardlink_lock=hardlink)
+    with guard:
+        found: dict[str, Any] = {}
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError), open(path, encoding="utf-8") as file:  # noqa: PTH123
+            found = json.load(file)
+        lock: dict[str, Any] = dvc.rwlock.SCHEMA(found)
+        lock["read"] = defaultdict(list, lock["read"])
+        lock["write"] = defaultdict(dict, lock["write"])
+        yield lock
+        new = f"{path}.new"
+        with open(new, "w", encoding="utf-8") as file:  # noqa: PTH123
+            json.dump(lock, file)
+        os.replace(new, path)  # noqa: PTH105

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,10 @@ def plan_targets(repo: Any, targets: Sequence[str]) -> Planned:  # noqa: ANN401 
 
     try:
         graph = get_active_graph(repo.index.graph)
-        stages = collect_stages(repo, targets)
+        whole = {os.path.join(repo.root_dir, each) for each in targets}  # noqa: PTH118  as DVC's own paths
+        stages = [each for each in repo.index.stages if each.path in whole]
+        if {each.path for each in stages} != whole:  # not files alone; DVC would read a file once more
+            stages = collect_stages(repo, targets)
     except DvcException as error:
         raise CanonError(f"DVC cannot plan {', '.join(targets)}: {' '.join(str(error).split())}") from None
     order = _order(graph, stages)

@@ -1,0 +1,77 @@
+"""`kill -9` of `canon run` at any moment: the next one goes on, and what it leaves is what `dvc repro` would have left."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run, once
+from tests.e2e import graphs
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+def slow_pipeline(seed: int, size: int) -> dict[str, str]:
+    """Stages that write the half of an out before they rest, and a flag for each kind of out that could be taken for a result then."""
+    rng = random.Random(seed)
+    lines = ["name: g", "track: false", "stages:"]
+    for number in range(size):
+        deps = rng.sample(range(number), min(number, rng.choice([0, 0, 1, 2])))
+        read = " ".join(f"o{each}" for each in deps)
+        out = f"o{number}"
+        flags = rng.choice([out, out, f"{{{out}: {{cache: false}}}}", f"{{{out}: {{persist: true}}}}"])
+        command = (
+            f"printf half > {out}; sleep 0.0{rng.randint(1, 9)}; cat src.txt {read} > {out}; echo {number} >> {out}"
+        )
+        lines += [f"  s{number}:", f"    cmd: {command!r}", f"    deps: [{', '.join(['src.txt', *(f'o{each}' for each in deps)])}]",
+                  f"    outs: [{flags}]"]  # fmt: skip
+    return {"pipelines/g.yaml": "\n".join(lines) + "\n", "src.txt": "source\n"}
+
+
+def kill_and_go_on(run: Run, template: Path, wanted: Path, folder: Path, seed: int) -> None:
+    """Start a run in a copy, kill it once or twice, run it to the end, and compare."""
+    rng = random.Random(seed)
+    root = shutil.copytree(template, folder / str(seed), symlinks=True)
+    for _ in range(rng.choice([1, 1, 2])):
+        with subprocess.Popen(
+            ["canon", "run", "-j", "4"], cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stderr is not None
+            process.stderr.readline()  # the first stage runs
+            time.sleep(rng.uniform(0, 0.6))
+            process.kill()
+    done = run(root, "canon", "run", "-j", "4")
+    assert graphs.state(root) == graphs.state(wanted), done.stderr
+    outs = sorted(path.name for path in wanted.glob("o*"))
+    assert {name: (root / name).read_text() for name in outs} == {name: (wanted / name).read_text() for name in outs}
+    assert graphs.stages_alive(root) == []
+    assert [path.name for path in (root / ".dvc/tmp/canon").iterdir() if path.name not in {"logs", "run.lock"}] == []
+    shutil.rmtree(root)
+
+
+def killed_project(run: Run, factory: pytest.TempPathFactory, seed: int, size: int) -> tuple[Path, Path]:
+    """A project of which nothing has run, and one where `dvc repro` has."""
+
+    def make(folder: Path) -> None:
+        graphs.make_project(factory, folder / "template", slow_pipeline(seed, size))
+        shutil.copytree(folder / "template", folder / "wanted", symlinks=True)
+        run(folder / "wanted", "dvc", "repro", "-q")
+
+    folder = once(factory, f"killed-{seed}-{size}", make)
+    return folder / "template", folder / "wanted"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_kill_at_any_moment(run: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    kill_and_go_on(run, *killed_project(run, tmp_path_factory, 1, 8), tmp_path, seed)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(1000, 1200))
+def test_many_kills(run: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    kill_and_go_on(run, *killed_project(run, tmp_path_factory, seed % 10, 12), tmp_path, seed)
