@@ -67,6 +67,8 @@ def run(
     lines.close(ran.events)
     if json_:
         put_json(_document(root, pipeline.name, ran))
+    if ran.interrupted is not None:
+        say("canon: interrupted; what has finished is kept")
     if ran.code:
         raise typer.Exit(ran.code)
 
@@ -108,6 +110,7 @@ def _document(root: Path, name: str, ran: Ran) -> dict[str, Any]:
             }
             for event in ran.events.values()
         ],
+        "warnings": list(ran.trespasses),
     }
 
 

@@ -82,6 +82,12 @@ class Children:
         """The stages that run."""
         return tuple(self._running)
 
+    @property
+    def sessions(self) -> dict[str, int]:
+        """Stage → session of the command that it runs just now."""
+        running = {name: child.process for name, child in list(self._running.items())}
+        return {name: process.pid for name, process in running.items() if process is not None}
+
     def start(self, work: Work) -> None:
         """Let a stage's commands run."""
         self._watchdog.watch()

@@ -14,6 +14,11 @@ from canon.running.children import Children, Ended, Work
 from canon.running.events import FINAL, Event, State, Tell
 from canon.running.interrupts import InterruptedRunError, Interrupts
 from canon.running.logs import log_path
+from canon.running.open_files import can_tell
+from canon.running.trespass import Guard
+
+INTERVAL = 0.5
+"""Seconds between two looks at the files that stages have open."""
 
 Environment = Callable[[str], Mapping[str, str]]
 """Variables that a stage gets beside its own, by its name."""
@@ -31,6 +36,7 @@ class Order:
 
     budget: Budget
     tell: Tell
+    guard: Guard
     metrics: Metrics
     keep_going: bool = False
     environment: Environment = no_environment
@@ -62,12 +68,15 @@ class Engine:
         self._barriers = [name for name in names if name in self._todo and name in self.work.planned.barriers]
         for name in names:
             self._tell(name, State.WAITING if name in self._todo else State.UNCHANGED)
+            if self._todo and name not in self._todo:
+                self.order.guard.settle(name, ())
         try:
             self._run_all()
         except InterruptedRunError:
             pass
         finally:
             self.work.flush(lambda _: True)
+            self.order.guard.look((), last=True)
         for name in names:
             if not self._is_final(name):
                 stopped = self.events[name].state is State.RUNNING
@@ -86,10 +95,20 @@ class Engine:
             if ended is None:
                 self.work.flush(self._is_final)
                 with self.work.released():
-                    ended = self.children.next_ended(None)
+                    ended = self._wait()
             if ended is not None:
+                self.order.guard.look(self.children.names)
                 self._take(ended)
             self._start_ready()
+
+    def _wait(self) -> Ended | None:
+        """Wait for the end of a stage, or a signal."""
+        several = can_tell() and len(self.children.names) > 1
+        while True:
+            ended = self.children.next_ended(INTERVAL if several else None)
+            if ended is not None or not several or self.interrupts.first is not None:
+                return ended
+            self.order.guard.look_open(self.children.sessions)
 
     def _start_ready(self) -> None:
         """Start what may be started, in the order of the plan. What needs no command is final at once, and may free others."""
@@ -131,6 +150,7 @@ class Engine:
             command = self.work.command(name, self.order.environment(name))
             log = log_path(self.root, name)
             self._began[name] = time.monotonic()
+            self.order.guard.started(name)
             self.children.start(Work(name, command.commands, command.folder, command.env, log))
             self._tell(name, State.RUNNING, log=log)
             if self.interrupts.first is not None:  # it came just now, and this one was not there yet
@@ -146,6 +166,9 @@ class Engine:
         elif ended.code != 0 and self.interrupts.first is not None:
             self.work.fail(name)
             self._end(name, State.STOPPED, code=ended.code, why="the run was interrupted")
+        elif name in self.order.guard.spoiled:
+            self.work.fail(name)
+            self._fail(name, ended.code or 1, self.order.guard.spoiled[name])
         elif ended.code != 0:
             self.work.fail(name)
             self._fail(name, ended.code, f"its command ended with {ended.code}")
@@ -172,6 +195,8 @@ class Engine:
 
     def _end(self, name: str, state: State, *, code: int = 0, why: str = "") -> None:
         self._open.discard(name)
+        if state in {State.DONE, State.CACHED, State.UNCHANGED}:
+            self.order.guard.settle(name, self.children.names)
         metrics = self.order.metrics(name) if state in {State.DONE, State.CACHED} else {}
         self._tell(name, state, code=code, why=why, log=self.events[name].log, metrics=metrics)
 

@@ -21,6 +21,7 @@ from canon.running.exclusive import only_run
 from canon.running.interrupts import Interrupts
 from canon.running.leftovers import Groups, end_leftovers
 from canon.running.metrics import load_stage_metrics
+from canon.running.trespass import Guard
 
 Say = Callable[[str], None]
 
@@ -42,6 +43,8 @@ class Ran:
 
     events: Mapping[str, Event]
     interrupted: int | None = None
+    trespasses: tuple[str, ...] = ()
+    """What stages did to one another's files, in words."""
 
     @property
     def code(self) -> int:
@@ -53,7 +56,7 @@ class Ran:
     @property
     def settled(self) -> bool:
         """Whether nothing is left to do: the next run would find all unchanged, unless something changes."""
-        return self.code == 0
+        return self.code == 0 and not self.trespasses
 
 
 def choose(project: Project, words: Sequence[str]) -> tuple[Pipeline, tuple[str, ...]]:
@@ -81,6 +84,7 @@ def run_pipeline(
         order = Order(
             budget=Budget(asked.jobs or int(machine().cpu), machine(), declared_needs(project)),
             tell=tell,
+            guard=(guard := Guard(work.declared_paths(), say)),
             metrics=lambda name: load_stage_metrics(work.planned.stages[name]),
             keep_going=asked.keep_going,
             environment=environment,
@@ -88,8 +92,8 @@ def run_pipeline(
         with Interrupts(children.send, children.wake) as interrupts:
             engine = Engine(project.root, work, order, children, interrupts)
             engine.run()
-            ran = Ran(engine.events, interrupts.first)
-            if not ran.settled:
+            ran = Ran(engine.events, interrupts.first, tuple(guard.found))
+            if ran.code:
                 work.forget_tracked()
             return ran
 

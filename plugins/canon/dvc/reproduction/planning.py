@@ -11,6 +11,14 @@ from canon.model.errors import CanonError
 
 
 @dataclass(frozen=True, slots=True)
+class DeclaredPaths:
+    """The absolute paths on this machine that a stage declares."""
+
+    deps: tuple[str, ...]
+    outs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """DVC's stages by address, in the order in which it would reproduce them; ``above`` and ``below``: addresses of those next to each.
 

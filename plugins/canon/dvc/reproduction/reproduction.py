@@ -14,7 +14,7 @@ from canon.dvc.reproduction.lockfile import LockFile
 from canon.dvc.reproduction.locking import locks_are_held, paths_locked
 from canon.dvc.reproduction.narration import warnings_said
 from canon.dvc.reproduction.pending import Journal, Pending
-from canon.dvc.reproduction.planning import Planned, plan_targets
+from canon.dvc.reproduction.planning import DeclaredPaths, Planned, plan_targets
 from canon.dvc.reproduction.stages import Command, Options, Outcome, begin, build_command, fill_from_entry, save
 from canon.model.errors import CanonError
 
@@ -67,6 +67,16 @@ class Reproduction:
                     except StageError:
                         found[name] = False  # its turn will say so
         return found
+
+    def declared_paths(self) -> dict[str, DeclaredPaths]:
+        """The deps and outs of each stage, as absolute paths of this machine."""
+        return {
+            name: DeclaredPaths(
+                tuple(str(dep.fs_path) for dep in stage.deps if dep.protocol == "local"),
+                tuple(str(out.fs_path) for out in stage.outs if out.protocol == "local"),
+            )
+            for name, stage in self.planned.stages.items()
+        }
 
     def would_restore(self, name: str) -> bool:
         """Tell whether a stage's outs are in the run-cache. Nothing is changed."""
