@@ -106,7 +106,10 @@ def state(root: Path) -> dict[str, str | set[str]]:
         for path in root.glob(pattern)
         if ".dvc/tmp" not in path.as_posix() and path.is_file()
     }
-    found["cache"] = {path.relative_to(cache).as_posix() for path in cache.rglob("*") if path.is_file()}
+    # Beside them DVC leaves the file that it was writing when it was killed: a name of its own, which nothing refers to.
+    found["cache"] = {
+        path.relative_to(cache).as_posix() for path in cache.rglob("*") if path.is_file() and path.suffix != ".tmp"
+    }
     return found
 
 

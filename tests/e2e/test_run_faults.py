@@ -83,7 +83,7 @@ b: {cmd: echo b > b, outs: [b]}
 
 POLITE = """
 quick: {cmd: echo x > quick, outs: [quick]}
-long: {cmd: "trap 'echo heard > heard; exit 3' INT TERM; touch ready; while :; do sleep 0.05; done", outs: [long]}
+long: {cmd: "trap 'echo heard > heard; echo half > long; exit 0' INT TERM; touch ready; while :; do sleep 0.05; done", outs: [long]}
 later: {cmd: cat long > later, deps: [long], outs: [later]}
 """
 

@@ -13,6 +13,7 @@ import select
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,11 +43,17 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A stage whose commands are through. ``code``: as a shell gives it, 128 + n for signal n; ``error``: why a command could not be started."""
+    """A stage whose commands are through, after ``seconds``.
+
+    ``code``: as a shell gives it, 128 + n for signal n; ``error``: why one could not start;
+    ``stopped``: a signal was sent to it, so that its outs may be halves, whatever its code says.
+    """
 
     name: str
     code: int
     error: OSError | None = None
+    seconds: float = 0.0
+    stopped: bool = False
 
 
 @dataclass
@@ -117,7 +124,7 @@ class Children:
                     _kill(child.process.pid, number)
 
     def _run(self, child: _Child) -> None:
-        work, code = child.work, 0
+        work, code, began = child.work, 0, time.monotonic()
         try:
             work.log.parent.mkdir(parents=True, exist_ok=True)
             with work.log.open("wb"):
@@ -129,7 +136,7 @@ class Children:
         except OSError as error:
             self._ended.put(Ended(work.name, 127, error))
         else:
-            self._ended.put(Ended(work.name, code))
+            self._ended.put(Ended(work.name, code, None, time.monotonic() - began, child.stopped))
 
     def _command(self, child: _Child, command: Sequence[str]) -> int:
         work = child.work

@@ -17,6 +17,7 @@ from canon.running.logs import log_path
 from canon.running.open_files import can_tell
 from canon.running.trespass import Guard
 
+_INTERRUPTED = "the run was interrupted"
 INTERVAL = 0.5
 """Seconds between two looks at the files that stages have open."""
 
@@ -55,7 +56,7 @@ class Engine:
     """The last event of each stage, in the order of the plan."""
     failed: bool = False
     _todo: dict[str, bool] = field(default_factory=dict)
-    _began: dict[str, float] = field(default_factory=dict)
+    _took: dict[str, float] = field(default_factory=dict)
     _open: set[str] = field(default_factory=set)
     """Stages that are not final."""
     _barriers: list[str] = field(default_factory=list)
@@ -63,25 +64,30 @@ class Engine:
     def run(self) -> None:
         """Run what changed. What has finished is in dvc.lock afterwards, also where this raises."""
         names = tuple(self.work.planned.stages)
-        self._todo = self.work.changed()
+        try:
+            with self.interrupts.at_once():
+                self._todo = self.work.changed()
+            self._begin(names)
+            self._run_all()
+        except InterruptedRunError:
+            pass
+        finally:
+            self.interrupts.over = True
+            self.work.flush(lambda _: True)
+            self.order.guard.look((), last=True)
+        for name in names:
+            if not self._is_final(name):
+                stopped = self.events[name].state is State.RUNNING
+                why = _INTERRUPTED if self.interrupts.first is not None else "another stage failed"
+                self._tell(name, State.STOPPED if stopped else State.BLOCKED, why=why)
+
+    def _begin(self, names: tuple[str, ...]) -> None:
         self._open = set(self._todo)
         self._barriers = [name for name in names if name in self._todo and name in self.work.planned.barriers]
         for name in names:
             self._tell(name, State.WAITING if name in self._todo else State.UNCHANGED)
             if self._todo and name not in self._todo:
                 self.order.guard.settle(name, ())
-        try:
-            self._run_all()
-        except InterruptedRunError:
-            pass
-        finally:
-            self.work.flush(lambda _: True)
-            self.order.guard.look((), last=True)
-        for name in names:
-            if not self._is_final(name):
-                stopped = self.events[name].state is State.RUNNING
-                why = "the run was interrupted" if self.interrupts.first is not None else "another stage failed"
-                self._tell(name, State.STOPPED if stopped else State.BLOCKED, why=why)
 
     @property
     def _ends(self) -> bool:
@@ -145,11 +151,13 @@ class Engine:
         except StageError as error:
             self._fail(name, 1, str(error))
             return
+        except InterruptedRunError:
+            self._end(name, State.STOPPED, why=_INTERRUPTED)
+            return
         if outcome is Outcome.RUNS:
             self.work.flush(self._is_final)  # a command may read dvc.lock: `canon track` does
             command = self.work.command(name, self.order.environment(name))
             log = log_path(self.root, name)
-            self._began[name] = time.monotonic()
             self.order.guard.started(name)
             self.children.start(Work(name, command.commands, command.folder, command.env, log))
             self._tell(name, State.RUNNING, log=log)
@@ -160,12 +168,13 @@ class Engine:
 
     def _take(self, ended: Ended) -> None:
         name = ended.name
+        self._took[name] = ended.seconds
         if ended.error is not None:
             self.work.fail(name)
             self._fail(name, 1, f"its command cannot be started: {ended.error.strerror or ended.error}")
-        elif ended.code != 0 and self.interrupts.first is not None:
+        elif ended.stopped:
             self.work.fail(name)
-            self._end(name, State.STOPPED, code=ended.code, why="the run was interrupted")
+            self._end(name, State.STOPPED, code=ended.code, why=_INTERRUPTED)
         elif name in self.order.guard.spoiled:
             self.work.fail(name)
             self._fail(name, ended.code or 1, self.order.guard.spoiled[name])
@@ -207,8 +216,6 @@ class Engine:
         self, name: str, state: State, *, log: Path | None = None, code: int = 0, why: str = "",
         metrics: Mapping[str, float] | None = None,
     ) -> None:  # fmt: skip
-        began = self._began.get(name)
-        took = time.monotonic() - began if began is not None and state is not State.RUNNING else 0.0
-        event = Event(name, state, time.time(), took, log, code, why, metrics or {})
+        event = Event(name, state, time.time(), self._took.get(name, 0.0), log, code, why, metrics or {})
         self.events[name] = event
         self.order.tell(event)

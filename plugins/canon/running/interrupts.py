@@ -34,6 +34,8 @@ class Interrupts:
         self._heard: list[int] = []
         self._queue: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._loose = False
+        self.over = False
+        """Whether the run has ended but for writing down what it did: no signal ends that."""
         self._before: dict[int, object] = {}
         self._thread = threading.Thread(target=self._pass_on, name="signals", daemon=True)
 
@@ -72,7 +74,7 @@ class Interrupts:
         del frame
         self._heard.append(number)
         self._queue.put(number)  # nothing that takes a lock
-        if self._loose or len(self._heard) >= _AT_ONCE:
+        if not self.over and (self._loose or len(self._heard) >= _AT_ONCE):
             self._loose = False
             raise InterruptedRunError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from canon.dvc.reproduction.reproduction import Reproduction, reproduction
@@ -59,6 +59,10 @@ class Ran:
         return self.code == 0 and not self.trespasses
 
 
+Finished = Callable[[Reproduction, Ran], None]
+"""Hears of a run when it is over: DVC's repository, its stages and what became of them."""
+
+
 def choose(project: Project, words: Sequence[str]) -> tuple[Pipeline, tuple[str, ...]]:
     """The pipeline and the targets that `[NAME] [TARGET…]` mean. Raises UsageError where the name is needed, CanonError where there is none."""
     if not project.pipelines:
@@ -77,9 +81,17 @@ def choose(project: Project, words: Sequence[str]) -> tuple[Pipeline, tuple[str,
 
 
 def run_pipeline(
-    project: Project, asked: Asked, tell: Tell, say: Say, environment: Environment = no_environment
+    project: Project,
+    asked: Asked,
+    tell: Tell,
+    say: Say,
+    environment: Environment = no_environment,
+    finished: Finished | None = None,
 ) -> Ran:
-    """Run what changed. Raises CanonError where that cannot begin; what becomes of a stage is in what is returned."""
+    """Run what changed. Raises CanonError where that cannot begin; what becomes of a stage is in what is returned.
+
+    ``environment``: variables that a stage gets beside its own; ``finished``: called when all is written, while DVC's repository is still held.
+    """
     with _prepared(project, asked, say) as work, Children(Groups(project.root)) as children:
         order = Order(
             budget=Budget(asked.jobs or int(machine().cpu), machine(), declared_needs(project)),
@@ -95,6 +107,8 @@ def run_pipeline(
             ran = Ran(engine.events, interrupts.first, tuple(guard.found))
             if ran.code:
                 work.forget_tracked()
+            if finished is not None:
+                finished(work, ran)
             return ran
 
 
@@ -108,7 +122,7 @@ class Foreseen:
 
 def foresee(project: Project, asked: Asked, say: Say) -> tuple[Foreseen, ...]:
     """What `run_pipeline` would do, as far as it can be told now. Nothing is changed."""
-    with _prepared(project, asked, say) as work:
+    with _prepared(project, asked, say, dry=True) as work:
         changed = work.changed()
         return tuple(Foreseen(name, _foreseen(work, changed, name)) for name in work.planned.stages)
 
@@ -122,12 +136,16 @@ def _foreseen(work: Reproduction, changed: Mapping[str, bool], name: str) -> str
 
 
 @contextlib.contextmanager
-def _prepared(project: Project, asked: Asked, say: Say) -> Iterator[Reproduction]:
+def _prepared(project: Project, asked: Asked, say: Say, *, dry: bool = False) -> Iterator[Reproduction]:
     file = asked.pipeline.declaration.dvc_file
     targets = [_target(each, file) for each in asked.targets] or [file]
     with contextlib.chdir(project.root), only_run(project.root):
-        end_leftovers(project.root, say)
-        with reproduction(project.root, targets, asked.options, say) as work:
+        options = asked.options
+        if dry:
+            options = replace(options, pull=False)
+        else:
+            end_leftovers(project.root, say)
+        with reproduction(project.root, targets, options, say) as work:
             yield work
 
 

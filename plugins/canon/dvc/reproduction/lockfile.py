@@ -3,6 +3,9 @@
 DVC reads the file, puts one entry in and writes it, keeping comments (dvc/dvcfile.py, ``dump_stages``). Its writer gives the same text for an
 entry whatever stands around it, so an entry is dumped once, and the file is joined of such texts. Where that does not hold (anchors, a mapping
 in braces), the file is kept as DVC's reader gives it and dumped as a whole.
+
+One thing is not copied: of a number like 2.550690257394217e+18, with 16 digits and an exponent, DVC changes the last digits each time that it writes
+another stage's entry (ruamel.yaml's ScalarFloat), and takes the stage for changed then. An entry that is dumped once keeps its value.
 """
 
 from __future__ import annotations

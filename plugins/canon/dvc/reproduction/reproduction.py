@@ -141,6 +141,8 @@ class Reproduction:
 
     def flush(self, is_final: Callable[[str], bool]) -> None:
         """Write into .gitignore and dvc.lock what may be written while stages that are not final can still come before it."""
+        if not self.repo.lock.is_locked:  # it ends while it waits for the repository; the journal has it
+            return
         for name in self.planned.stages:
             if name in self._ignored:
                 self.repo.scm_context.write(self._ignored.pop(name))
