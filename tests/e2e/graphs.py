@@ -104,7 +104,7 @@ def state(root: Path) -> dict[str, str | set[str]]:
         path.relative_to(root).as_posix(): path.read_text()
         for pattern in ("**/dvc.lock", "**/*.dvc", "**/.gitignore")
         for path in root.glob(pattern)
-        if ".dvc/tmp" not in path.as_posix() and path.is_file()
+        if path.is_file() and not {"mlartifacts", "tmp"} & {*path.relative_to(root).parts}
     }
     # Beside them DVC leaves the file that it was writing when it was killed: a name of its own, which nothing refers to.
     found["cache"] = {

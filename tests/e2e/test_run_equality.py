@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import Run
 from tests.e2e import graphs
-from tests.e2e.projects import write
+from tests.e2e.projects import copy_of_this_repository, write
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -157,3 +157,19 @@ def test_autostage_stages_what_dvc_would(several: Path, run: Run) -> None:
     ]
     assert staged[0] == staged[1]
     assert "sub/dvc.lock" in staged[0]
+
+
+@pytest.mark.soak
+def test_the_pipelines_of_this_repository(run: Run, tmp_path: Path) -> None:
+    """co2, with the stage that tracks the result, and sunspots, which has a matrix, a foreach and a dvc.yaml of its own."""
+    root = tmp_path / "ours"
+    root.mkdir()
+    copy_of_this_repository(root)
+    for file in root.rglob("dvc.lock"):
+        file.unlink()
+    for name, file in (("co2", "dvc.yaml"), ("sunspots", "pipelines/sunspots/dvc.yaml")):
+        ran = held_against_dvc(run, root, name, dvc=(file,))
+        assert {each["state"] for each in ran.values()} == {"done"}
+        assert any(each["metrics"] for each in ran.values())
+        ran = held_against_dvc(run, root, name, dvc=(file,))
+        assert {each["state"] for each in ran.values()} == {"unchanged"}
