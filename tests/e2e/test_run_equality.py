@@ -167,9 +167,9 @@ def test_the_pipelines_of_this_repository(run: Run, tmp_path: Path) -> None:
     copy_of_this_repository(root)
     for file in root.rglob("dvc.lock"):
         file.unlink()
-    for name, file in (("co2", "dvc.yaml"), ("sunspots", "pipelines/sunspots/dvc.yaml")):
-        ran = held_against_dvc(run, root, name, dvc=(file,))
+    for name, made in (("co2", "dvc.yaml"), ("sunspots", "pipelines/sunspots/dvc.yaml")):
+        ran = held_against_dvc(run, root, name, dvc=(made,))
         assert {each["state"] for each in ran.values()} == {"done"}
         assert any(each["metrics"] for each in ran.values())
-        ran = held_against_dvc(run, root, name, dvc=(file,))
+        ran = held_against_dvc(run, root, name, dvc=(made,))
         assert {each["state"] for each in ran.values()} == {"unchanged"}

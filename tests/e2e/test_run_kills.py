@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from canon.dvc.reproduction.pending import JOURNAL
 from tests.conftest import Run, once
 from tests.e2e import graphs
 
@@ -64,6 +65,36 @@ def killed_project(run: Run, factory: pytest.TempPathFactory, seed: int, size: i
 
     folder = once(factory, f"killed-{seed}-{size}", make)
     return folder / "template", folder / "wanted"
+
+
+def test_what_had_finished_is_not_run_again(run: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Also a stage of which the run-cache keeps nothing, while dvc.lock waited for an earlier one."""
+    stages = """\
+        name: g
+        track: false
+        stages:
+          a: {cmd: touch ready; while ! test -e go; do sleep 0.05; done; echo a > a, outs: [a]}
+          b: {cmd: echo b > b; echo b >> ran, outs: [{b: {cache: false}}]}
+          c: {cmd: cat b > c; echo c >> ran, deps: [b], outs: [c]}
+        """
+    root = graphs.make_project(tmp_path_factory, tmp_path / "p", {"pipelines/g.yaml": stages})
+    with subprocess.Popen(["canon", "run", "-j", "4"], cwd=root, stderr=subprocess.DEVNULL) as process:
+        try:
+            end = time.monotonic() + 60
+            while not (root / JOURNAL).exists() or (root / JOURNAL).read_text().count("\n") < 2:
+                assert time.monotonic() < end
+                time.sleep(0.01)
+        finally:
+            process.kill()
+    assert not (root / "dvc.lock").exists()
+    (root / "go").touch()
+    done = run(root, "canon", "run")
+    assert (root / "ran").read_text() == "b\nc\n"
+    assert "canon: 2 unchanged, 1 done" in done.stderr
+    assert [
+        line for line in (root / "dvc.lock").read_text().splitlines() if line.startswith("  ") and line[2] != " "
+    ] == ["  a:", "  b:", "  c:"]
+    assert (root / ".gitignore").read_text() == "/a\n/c\n"
 
 
 @pytest.mark.parametrize("seed", range(20))

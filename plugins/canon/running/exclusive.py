@@ -16,7 +16,9 @@ LOCK = ".dvc/tmp/canon/run.lock"
 
 @contextlib.contextmanager
 def only_run(root: Path) -> Iterator[None]:
-    """Hold the checkout's lock. Raises CanonError that says who has it. The kernel lets go of it, however its holder ends."""
+    """Hold the checkout's lock. Raises CanonError that says who has it, or that DVC is not there. The kernel lets go of it, however its holder ends."""
+    if not (root / ".dvc").is_dir():
+        raise CanonError(f"{root} is no DVC repository; run `dvc init` there")
     path = root / LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import dvc.rwlock
+import psutil
 
 _REAL = dvc.rwlock.rwlock
 _REAL_EDIT = dvc.rwlock._edit_rwlock  # noqa: SLF001  see `locks_are_held`
@@ -67,7 +68,7 @@ def _edited(folder: str, fs: Any, hardlink: bool) -> Iterator[dict[str, Any]]:  
         found: dict[str, Any] = {}
         with contextlib.suppress(FileNotFoundError, json.JSONDecodeError), open(path, encoding="utf-8") as file:  # noqa: PTH123
             found = json.load(file)
-        lock: dict[str, Any] = dvc.rwlock.SCHEMA(found)
+        lock: dict[str, Any] = _without_dead(dvc.rwlock.SCHEMA(found))
         lock["read"] = defaultdict(list, lock["read"])
         lock["write"] = defaultdict(dict, lock["write"])
         yield lock
@@ -75,3 +76,24 @@ def _edited(folder: str, fs: Any, hardlink: bool) -> Iterator[dict[str, Any]]:  
         with open(new, "w", encoding="utf-8") as file:  # noqa: PTH123
             json.dump(lock, file)
         os.replace(new, path)  # noqa: PTH105
+
+
+def _without_dead(lock: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what processes hold that have ended. DVC does so, too, but for those that nobody has waited for yet."""
+    holders = {info["pid"] for infos in lock["read"].values() for info in infos}
+    holders |= {info["pid"] for info in lock["write"].values()}
+    dead = {pid for pid in holders - {os.getpid()} if not _is_alive(pid)}
+    read = {path: [info for info in infos if info["pid"] not in dead] for path, infos in lock["read"].items()}
+    return {
+        "read": {path: infos for path, infos in read.items() if infos},
+        "write": {path: info for path, info in lock["write"].items() if info["pid"] not in dead},
+    }
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True

@@ -1,0 +1,91 @@
+"""`canon run` as a user meets it: what it says, what it prints for scripts, what it runs at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+from tests.e2e import graphs
+from tests.e2e.projects import write
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+STAGES = """\
+name: p
+track: false
+stages:
+  raw: {cmd: echo 1 2 3 > raw, outs: [raw]}
+  fit:
+    foreach: [x, y]
+    do:
+      cmd: 'cat raw > fit-${item}; echo "{\\"rmse\\": 0.5, \\"of\\": {\\"max\\": 2}}" > ${item}.json; echo said ${item}'
+      deps: [raw]
+      outs: ["fit-${item}"]
+      metrics: [{"${item}.json": {cache: false}}]
+  last: {cmd: cat fit-x fit-y > last, deps: [fit-x, fit-y], outs: [last]}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return graphs.make_project(tmp_path_factory, tmp_path / "p", {"pipelines/p.yaml": STAGES, "below/.keep": ""})
+
+
+def test_what_it_says_and_prints(project: Path, run: Run) -> None:
+    done = run(project, "canon", "run", "--dry-run")
+    assert done.stdout == "raw\truns\nfit@x\tdepends\nfit@y\tdepends\nlast\tdepends\n"
+    assert not (project / "dvc.lock").exists()
+    done = run(project / "below", "canon", "run", "p", "fit", "--json")
+    said = json.loads(done.stdout)
+    assert [(each["stage"], each["state"]) for each in said["stages"]] == [
+        ("raw", "done"),
+        ("fit@x", "done"),
+        ("fit@y", "done"),
+    ]
+    (x,) = [each for each in said["stages"] if each["stage"] == "fit@x"]
+    assert {**x, "seconds": 0} == {
+        "stage": "fit@x", "state": "done", "seconds": 0, "code": 0, "why": "", "log": ".dvc/tmp/canon/logs/fit@x.log",
+        "metrics": {"rmse": 0.5, "of.max": 2.0},
+    }  # fmt: skip
+    assert x["seconds"] > 0
+    assert (project / x["log"]).read_text() == "said x\n"
+    assert "fit@x: done in" in done.stderr
+    assert done.stderr.endswith("canon: 3 done\n")
+    for name in ("fit-x", "last"):
+        (project / name).unlink(missing_ok=True)
+    done = run(project, "canon", "run", "--dry-run")
+    assert done.stdout == "raw\tunchanged\nfit@x\tcached\nfit@y\tunchanged\nlast\tdepends\n"
+    done = run(project, "canon", "run", "-j", "1")
+    assert done.stdout == ""
+    assert done.stderr.endswith("canon: 2 unchanged, 1 cached, 1 done\n")
+    assert run(project, "dvc", "status").stdout == "Data and pipelines are up to date.\n"
+    assert run(project, "canon", "run").stderr == "canon: 4 unchanged\n"
+
+
+def test_stages_run_at_once_as_far_as_there_is_what_they_declare(project: Path, run: Run) -> None:
+    """Each of the two waits for the other, or sees that it is alone."""
+    meet = "name: p\ntrack: false\nstages:\n" + "".join(
+        f"  {one}: {{cmd: 'touch {one}.here; for i in 1 2 3 4 5 6 7 8 9 10; do test -e {other}.here && echo met > {one}; sleep 0.1; done;"
+        f" rm {one}.here; test -e {one} || echo alone > {one}', outs: [{one}]POD}}\n"
+        for one, other in (("a", "b"), ("b", "a"))
+    )
+    write(project, {"pipelines/p.yaml": meet.replace("POD", "")})
+    run(project, "canon", "run", "--render", "-j", "2")
+    assert (project / "a").read_text() == (project / "b").read_text() == "met\n"
+    run(project, "canon", "run", "-j", "1", "--force")
+    assert (project / "a").read_text() == (project / "b").read_text() == "alone\n"
+    write(project, {"pipelines/p.yaml": meet.replace("POD", ", pod: {memory: 100Ti}")})
+    run(project, "canon", "run", "--render", "-j", "2", "--force")
+    assert (project / "a").read_text() == (project / "b").read_text() == "alone\n"
+
+
+def test_no_dvc_repository_is_made(tmp_path: Path, run: Run) -> None:
+    write(
+        tmp_path, {"pyproject.toml": graphs.SETTINGS, "pipelines/p.yaml": "name: p\nstages: {a: {cmd: x, outs: [o]}}\n"}
+    )
+    done = run(tmp_path, "canon", "run", "--render", code=1)
+    assert "no DVC repository; run `dvc init` there" in done.stderr
+    assert not (tmp_path / ".dvc").exists()
