@@ -33,10 +33,14 @@ def held_against_dvc(
     return {each["stage"]: each for each in json.loads(done.stdout)["stages"]}
 
 
-def check_random(run: Run, factory: pytest.TempPathFactory, folder: Path, seed: int, size: int) -> None:
+def check_random(
+    run: Run, factory: pytest.TempPathFactory, folder: Path, seed: int, size: int, *, again: bool = True
+) -> None:
     """A first run, and one with other params where nothing fails, but stages are frozen that may have no outs."""
     root = graphs.make_project(factory, folder / str(seed), graphs.random_pipeline(seed, size))
     held_against_dvc(run, root)
+    if not again:
+        return
     declared = (root / "pipelines/g.yaml").read_text().replace("exit 4; ", "")
     for name in random.Random(seed).sample(re.findall(r"^  (s\d+):$", declared, re.MULTILINE), 2):
         declared = declared.replace(f"  {name}:\n", f"  {name}:\n    frozen: true\n")
@@ -47,7 +51,7 @@ def check_random(run: Run, factory: pytest.TempPathFactory, folder: Path, seed: 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_random_graphs(run: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
-    check_random(run, tmp_path_factory, tmp_path, seed, 7)
+    check_random(run, tmp_path_factory, tmp_path, seed, 7, again=seed % 2 == 0)
 
 
 @pytest.mark.soak

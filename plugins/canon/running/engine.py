@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -62,7 +63,7 @@ class Engine:
     _barriers: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        """Run what changed. What has finished is in dvc.lock afterwards, also where this raises."""
+        """Run what changed. What has finished is in dvc.lock afterwards; where this raises, in the journal at least."""
         names = tuple(self.work.planned.stages)
         try:
             with self.interrupts.at_once():
@@ -71,10 +72,16 @@ class Engine:
             self._run_all()
         except InterruptedRunError:
             pass
-        finally:
+        except (
+            BaseException
+        ):  # nobody reads what is told, the disk is full: the journal keeps what has to wait, and so DVC's order
             self.interrupts.over = True
-            self.work.flush(lambda _: True)
-            self.order.guard.look((), last=True)
+            with contextlib.suppress(OSError):
+                self.work.flush(self._is_final)
+            raise
+        self.interrupts.over = True
+        self.work.flush(lambda _: True)
+        self.order.guard.look((), last=True)
         for name in names:
             if not self._is_final(name):
                 stopped = self.events[name].state is State.RUNNING
