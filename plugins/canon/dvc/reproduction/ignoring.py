@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dvc.repo.scm_context import SCMContext
@@ -13,8 +14,9 @@ class OrderedIgnore(SCMContext):  # type: ignore[misc]
     It also keeps the lines of finished stages where a later one fails, which DVC takes out again and never restores.
     """
 
-    def __init__(self, scm: Any, config: Any) -> None:  # noqa: ANN401  DVC's own
+    def __init__(self, scm: Any, config: Any, say: Callable[[str], None]) -> None:  # noqa: ANN401  DVC's own
         super().__init__(scm, config)
+        self._say = say
         self._held: list[str] = []
 
     def ignore(self, path: str) -> None:
@@ -27,7 +29,12 @@ class OrderedIgnore(SCMContext):  # type: ignore[misc]
         return found
 
     def write(self, paths: tuple[str, ...]) -> None:
-        """Add the lines of paths to their .gitignore."""
+        """Add the lines of paths to their .gitignore. One that lies in no Git repository is said: its stage has long been saved."""
+        from dvc.scm import SCMError
+
         for path in paths:
-            super().ignore(path)
+            try:
+                super().ignore(path)
+            except SCMError as error:
+                self._say(f"canon: {path} cannot be put into .gitignore ({error}); see to it that Git does not take it")
         self.ignored_paths: list[str] = []

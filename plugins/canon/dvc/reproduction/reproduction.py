@@ -247,7 +247,7 @@ def reproduction(root: Path, targets: Sequence[str], options: Options, say: Say)
         repo._lock_depth += 1  # noqa: SLF001  as `lock_repo`, for DVC's own calls inside
         try:
             repo._reset()  # noqa: SLF001
-            repo.__dict__["scm_context"] = OrderedIgnore(repo.scm, repo.config)
+            repo.__dict__["scm_context"] = OrderedIgnore(repo.scm, repo.config, say)
             with locks_are_held(), repo.scm_context(quiet=True):
                 if options.pull:
                     _pull_run_cache(repo, say)
