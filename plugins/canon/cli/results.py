@@ -28,6 +28,7 @@ def track(
     json_: JsonOption = False,
 ) -> None:
     """Write the result of a pipeline and log it: what the generated last stage runs."""
+    from canon.results.settling import adopt_tracked, settle_sessions
     from canon.results.track import check_definition, send_spooled, track_pipeline
 
     project = load_project(find_root(Path.cwd()))
@@ -36,6 +37,8 @@ def track(
     tracked = track_pipeline(project, chosen, say)
     if not tracked.spooled:
         send_spooled(project, say)
+        adopt_tracked(project, chosen, tracked, say)
+        settle_sessions(project, say)
     if json_:
         put_json(as_json(tracked))
     else:
@@ -59,6 +62,7 @@ def log(
     from canon.git import check_repository
     from canon.results.log import log_revision, log_workspace, settle
     from canon.results.revisions import resolve_revision
+    from canon.results.settling import settle_sessions
     from canon.results.track import send_spooled
 
     project = load_project(find_root(Path.cwd()))
@@ -78,6 +82,7 @@ def log(
                 if commit is None
                 else log_revision(project, commit, say, names)
             )
+        settle_sessions(project, say)
     finally:  # what was logged before something failed is said
         if json_:
             put_json({"sent": sent, "left": left, "settled": settled, "results": [as_json(item) for item in tracked]})

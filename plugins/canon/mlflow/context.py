@@ -27,7 +27,9 @@ class CanonContextProvider(RunContextProvider):
         return True
 
     def tags(self) -> dict[str, str]:
-        """The tags; what a broken project does not tell is left out."""
+        """The tags; what a broken project does not tell is left out. A session of `canon run` has told all of it by MLFLOW_RUN_CONTEXT."""
+        if '"canon.session"' in os.environ.get("MLFLOW_RUN_CONTEXT", ""):
+            return {}
         from canon.results.context import pipeline_tags, source_tags
 
         found: dict[str, str] = {}

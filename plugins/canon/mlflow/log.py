@@ -60,17 +60,17 @@ def log_record(record: RunRecord, uri: str, root: Path) -> Logged:
     with store_lock(uri, root), explained(uri):
         client = open_client(uri)
         experiment = experiment_id(client, record.experiment, uri)
-        run = _find(client, experiment, record.result)
+        run = find_run(client, experiment, record.result)
         if run is None:
             created = client.create_run(experiment, tags=dict(record.tags), run_name=record.run_name)
-            run = _find(client, experiment, record.result) or created
+            run = find_run(client, experiment, record.result) or created
             if run.info.run_id != created.info.run_id:
                 _discard(client, experiment, created)
         _discard_twins(client, experiment, run, record.result)
         filled = False
         while run.info.status != FINISHED and not filled:
             models = _fill(client, run, experiment, record)
-            first = _find(client, experiment, record.result) or run
+            first = find_run(client, experiment, record.result) or run
             filled = first.info.run_id == run.info.run_id
             if filled:
                 for name, model_id in models.items():
@@ -80,7 +80,7 @@ def log_record(record: RunRecord, uri: str, root: Path) -> Logged:
                 _discard(client, experiment, run)
                 run = first
         named = not filled and _name_commit(client, run, record)
-        return Logged(run.info.run_id, created=filled, named=named, url=_url(uri, experiment, run.info.run_id))
+        return Logged(run.info.run_id, created=filled, named=named, url=run_url(uri, experiment, run.info.run_id))
 
 
 def find_logged(name: str, result: str, uri: str, root: Path) -> Logged | None:
@@ -91,11 +91,11 @@ def find_logged(name: str, result: str, uri: str, root: Path) -> Logged | None:
         if found is None or found.lifecycle_stage == "deleted":
             return None
         experiment = str(found.experiment_id)
-        run = _find(client, experiment, result)
+        run = find_run(client, experiment, result)
         if run is None or run.info.status != FINISHED or run.data.tags.get(TAG_DIRTY) == "true":
             return None
         _discard_twins(client, experiment, run, result)  # as of one that was killed while another one was quicker
-        return Logged(run.info.run_id, created=False, named=False, url=_url(uri, experiment, run.info.run_id))
+        return Logged(run.info.run_id, created=False, named=False, url=run_url(uri, experiment, run.info.run_id))
 
 
 def _discard(client: MlflowClient, experiment: str, run: Run) -> None:
@@ -123,7 +123,8 @@ def _name_commit(client: MlflowClient, run: Run, record: RunRecord) -> bool:
     return True
 
 
-def _url(uri: str, experiment: str, run_id: str) -> str | None:
+def run_url(uri: str, experiment: str, run_id: str) -> str | None:
+    """The page of a run, on a server."""
     return f"{clean(uri).rstrip('/')}/#/experiments/{experiment}/runs/{run_id}" if uri.startswith("http") else None
 
 
@@ -152,7 +153,7 @@ def experiment_id(client: MlflowClient, name: str, uri: str) -> str:
         return str(again.experiment_id)
 
 
-def _find(client: MlflowClient, experiment: str, result: str) -> Run | None:
+def find_run(client: MlflowClient, experiment: str, result: str) -> Run | None:
     """The run of a result: a finished one, else the oldest; deleted ones are left out."""
     return min(
         _runs(client, experiment, result),

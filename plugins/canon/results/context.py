@@ -36,10 +36,14 @@ def pipeline_tags(cwd: Path, stage: str | None) -> dict[str, str]:
     if not stage and len(project.pipelines) == 1:
         pipeline = project.pipelines[0]
     if pipeline is not None:
-        pins = collect_pins(project, pipeline, declared_stages(project, pipeline))
-        hashed = data_hash(data_inputs(pins))
-        return {"canon.pipeline": pipeline.name, "canon.data_hash": hashed, **({"canon.stage": name} if name else {})}
+        return {**data_tags(project, pipeline), **({"canon.stage": name} if name else {})}
     return {}
+
+
+def data_tags(project: Project, pipeline: Pipeline) -> dict[str, str]:
+    """Name and data hash of a pipeline. Raises CanonError where a file that tracks data cannot be read."""
+    pins = collect_pins(project, pipeline, declared_stages(project, pipeline))
+    return {"canon.pipeline": pipeline.name, "canon.data_hash": data_hash(data_inputs(pins))}
 
 
 def _pipeline_of_stage(project: Project, stage: str) -> tuple[Pipeline | None, str]:

@@ -1,0 +1,181 @@
+"""Users' own runs inside stages, by the tag of the session that they began in: which are open, ending them, their parent.
+
+A run that does not carry the session's very tag is nobody's here, whatever a server answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from canon.mlflow.log import find_run, run_url
+from canon.mlflow.store import REFUSALS, explained, open_client, sqlite_file, store_lock
+from canon.mlflow.sweeps import TAG_PARENT
+from canon.model.errors import printable
+from canon.processes import kept_environment
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+TAG_SESSION = "canon.session"
+TAG_STAGE = "canon.stage"
+RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
+IDS_A_SEARCH = 500
+"""Experiments that are named in one search: each is a variable of an SQL statement."""
+MOST_PAGES = 1000
+"""Pages of an answer that are read: a server may name a next one for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRun:
+    """A user's own run that is open. ``url``: its page, on a server; else empty."""
+
+    run_id: str
+    stage: str
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the runs of a session end: by the stage that they began in, else as ``other``. ``row``: pipeline and hash of the result that they are of."""
+
+    session: str
+    stages: Mapping[str, str]
+    other: str
+    row: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What was done: how many runs were ended, by stage and status, and how many got their parent."""
+
+    ended: Mapping[tuple[str, str], int]
+    adopted: int
+
+
+def may_hold(uri: str, session: str) -> bool:
+    """Tell, without MLflow, whether a store may hold runs of a session. Only of an SQLite file can it be known that it does not.
+
+    The table `tags` is as mlflow/store/tracking/dbmodels/models.py has it since 1.0; where it is not, it may.
+    """
+    file = sqlite_file(uri)
+    if file is None:
+        return True
+    if not file.exists():
+        return False
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(file.absolute()))}?mode=ro", uri=True)) as database:
+            query = "SELECT 1 FROM tags WHERE key = ? AND value = ? LIMIT 1"
+            return database.execute(query, (TAG_SESSION, session)).fetchone() is not None
+    except sqlite3.Error:
+        return True
+
+
+def list_open(uri: str, session: str, most: int) -> list[OwnRun]:
+    """The first open runs of a session. Raises StoreUnavailableError. The store must have been used before: it is not locked."""
+    with explained(uri):
+        client = open_client(uri)
+        found: list[OwnRun] = []
+        for run in _runs(client, session, f" and attributes.status = '{RUNNING}'"):
+            if run.info.status == RUNNING:
+                found.append(_own_run(run, uri))
+            if len(found) == most:
+                break
+        return found
+
+
+def settle_runs(uri: str, root: Path, ending: Ending) -> Settled:
+    """End the open runs of a session, and make all of them children of their result's row, where that is there.
+
+    ``root``: the folder of a local store. The variables of this process stay as they are. Raises StoreUnavailableError.
+    """
+    with kept_environment(), store_lock(uri, root), explained(uri):
+        client = open_client(uri)
+        runs = list(_runs(client, ending.session))
+        ended: Counter[tuple[str, str]] = Counter()
+        for run in runs:
+            stage = printable(run.data.tags.get(TAG_STAGE, ""))
+            status = ending.stages.get(stage, ending.other)
+            if run.info.status == RUNNING and _takes(client.set_terminated, run.info.run_id, status):
+                ended[stage, status] += 1
+        row = _row(client, *ending.row) if ending.row else None
+        return Settled(ended, _adopt(client, runs, row) if row else 0)
+
+
+def adopt_runs(uri: str, root: Path, session: str, row: str) -> bool:
+    """Make a session's runs the children of a row; tell whether none of them is open any more. Raises StoreUnavailableError."""
+    with kept_environment(), store_lock(uri, root), explained(uri):
+        client = open_client(uri)
+        runs = list(_runs(client, session))
+        _adopt(client, runs, row)
+        return not any(run.info.status == RUNNING for run in runs)
+
+
+def _runs(client: MlflowClient, session: str, more: str = "") -> Iterator[Run]:
+    """The runs of a session in all experiments: `set_experiment` is the user's business."""
+    found = _experiments(client)
+    for start in range(0, len(found), IDS_A_SEARCH):
+        token = None
+        for _ in range(MOST_PAGES):
+            page = client.search_runs(
+                found[start : start + IDS_A_SEARCH], f"tags.`{TAG_SESSION}` = '{session}'{more}", page_token=token
+            )
+            yield from (run for run in page if run.data.tags.get(TAG_SESSION) == session)
+            token = page.token
+            if not token:
+                break
+
+
+def _experiments(client: MlflowClient) -> list[str]:
+    found: list[str] = []
+    token = None
+    for _ in range(MOST_PAGES):
+        page = client.search_experiments(page_token=token)
+        found += [str(experiment.experiment_id) for experiment in page]
+        token = page.token
+        if not token:
+            break
+    return found
+
+
+def _own_run(run: Run, uri: str) -> OwnRun:
+    tags = run.data.tags
+    url = run_url(uri, str(run.info.experiment_id), str(run.info.run_id)) or ""
+    name = run.info.run_name or tags.get("mlflow.runName", "")
+    return OwnRun(*map(printable, (run.info.run_id, tags.get(TAG_STAGE, ""), name, url)))
+
+
+def _row(client: MlflowClient, name: str, result: str) -> str | None:
+    found = client.get_experiment_by_name(name)
+    run = find_run(client, str(found.experiment_id), result) if found is not None else None
+    return str(run.info.run_id) if run is not None else None
+
+
+def _adopt(client: MlflowClient, runs: list[Run], row: str) -> int:
+    """Give runs without a parent this one; one that the user's code gave, as `nested=True` does, stays."""
+    return sum(
+        _takes(client.set_tag, run.info.run_id, TAG_PARENT, row)
+        for run in runs
+        if not run.data.tags.get(TAG_PARENT) and run.info.run_id != row
+    )
+
+
+def _takes(call: Callable[..., object], *arguments: str) -> bool:
+    """Tell whether the store takes a change of one run: another process may just have deleted it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        call(*arguments)
+    except MlflowException as error:
+        if error.error_code not in REFUSALS:
+            raise
+        return False
+    return True

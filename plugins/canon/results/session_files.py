@@ -1,0 +1,145 @@
+"""The small files that open sessions have: one a session, locked while it lasts, so that a `kill -9` of it is known by the lock alone.
+
+A lock is no number of a process that another one may get, and holds between containers that share a checkout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from canon.model.errors import CanonError
+from canon.output.files import write_bytes
+
+SESSIONS = ".dvc/tmp/canon/sessions"
+"""Below the checkout that holds the store: a temporary copy is gone after its session."""
+ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a file says. ``store``: the tracking URI without credentials; ``stages``: status of the runs of a stage, ``other``: of the rest."""
+
+    session: str
+    pipeline: str
+    store: str
+    stages: Mapping[str, str]
+    other: str
+    result: str | None = None
+    pid: int = 0
+
+    def document(self) -> bytes:
+        """The file's content."""
+        return json.dumps({name: getattr(self, name) for name in self.__slots__}, sort_keys=True).encode()
+
+
+def load_kept(content: bytes, session: str) -> Kept:
+    """What a file says. Raises ValueError for one that no session of ours wrote."""
+    found: Any = json.loads(content)
+    if not isinstance(found, dict) or not ID.fullmatch(session) or found.get("session") != session:
+        raise ValueError("it is of another session")
+    stages, result, pid = found.get("stages"), found.get("result"), found.get("pid")
+    texts = [found.get(name) for name in ("pipeline", "store", "other")]
+    if not isinstance(stages, dict) or not all(
+        isinstance(text, str) for text in (*texts, *stages.values(), result or "")
+    ):
+        raise ValueError("something is missing in it")
+    pipeline, store, other = map(str, texts)
+    return Kept(session, pipeline, store, stages, other, result, pid if isinstance(pid, int) else 0)
+
+
+class SessionFile:
+    """A file whose lock is held."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+
+    def replace(self, kept: Kept) -> None:
+        """Write it anew; it is not locked any more, but by whoever takes it. Raises CanonError."""
+        write_bytes(self.path, kept.document())
+        self.release()
+
+    def remove(self) -> None:
+        """Remove it, and what `track` left beside it."""
+        for path in (self.path, done_file(self.path.parent, self.path.stem)):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        self.release()
+
+    def release(self) -> None:
+        """Let it lie."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def done_file(folder: Path, session: str) -> Path:
+    """Says that `track` found nothing of a session that is left to do."""
+    return folder / f"{session}.done"
+
+
+def create_file(folder: Path, kept: Kept) -> SessionFile:
+    """Write the file of a session that begins: whoever sees it finds it locked. Raises CanonError."""
+    path, new = folder / f"{kept.session}.json", folder / f".{kept.session}.new"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.write(descriptor, kept.document())
+            new.rename(path)
+        except BaseException:
+            os.close(descriptor)
+            new.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise CanonError(f"{path} cannot be written: {error.strerror or error}; is the disk full?") from None
+    return SessionFile(path, descriptor)
+
+
+def over_files(folder: Path) -> Iterator[tuple[SessionFile, Kept]]:
+    """Take the files of sessions that are over, one after the other; those of others are left alone.
+
+    One that cannot be read is removed: it was not written by a session, or is damaged.
+    """
+    try:
+        found = sorted(path for path in folder.iterdir() if path.suffix == ".json")
+    except OSError:
+        return
+    for path in found:
+        try:
+            file = _taken(path)
+        except OSError:  # its lock is held, or another command has just settled it
+            continue
+        try:
+            kept = load_kept(path.read_bytes(), path.stem)
+        except (OSError, ValueError):
+            file.remove()
+            continue
+        try:
+            yield file, kept
+        finally:
+            file.release()
+
+
+def _taken(path: Path) -> SessionFile:
+    """Raises OSError where it is another's, or gone."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        same = os.fstat(descriptor).st_ino == path.stat().st_ino
+    except BaseException:
+        os.close(descriptor)
+        raise
+    if not same:
+        os.close(descriptor)
+        raise FileNotFoundError(path)
+    return SessionFile(path, descriptor)

@@ -1,0 +1,114 @@
+"""Users' own MLflow runs after a session: those that it left open are ended, and all become children of the result's row.
+
+By the session itself at its end; where it was killed, or its store did not answer, by the next command.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from canon.git import clean_urls
+from canon.mlflow.own_runs import Ending, Settled, adopt_runs, may_hold, settle_runs
+from canon.mlflow.stage_store import check_server
+from canon.mlflow.store import clean, tracking_uri
+from canon.model.errors import CanonError, StoreRefusedError, StoreUnavailableError
+from canon.model.project import Pipeline, Project
+from canon.output.files import write_bytes
+from canon.processes import kept_environment
+from canon.results.locks import declared_stages
+from canon.results.session_files import ID, SESSIONS, Kept, done_file, load_kept, over_files
+from canon.results.track import Say, Tracked, project_home, tracking_store
+from canon.workspaces.profiles import applied_profile
+
+SESSION_VARIABLE = "CANON_SESSION"
+
+
+def settle_sessions(project: Project, say: Say) -> None:
+    """Settle what sessions left that are over. Fails for nothing, and costs one look into a folder where there is none.
+
+    A store that does not answer is asked once.
+    """
+    down: set[str] = set()
+    for file, kept in over_files(project_home(project.root) / SESSIONS):
+        if kept.store not in down:
+            if settle(project, kept, say):
+                file.remove()
+            else:
+                down.add(kept.store)
+
+
+def settle(project: Project, kept: Kept, say: Say) -> bool:
+    """Settle the runs of one session, and say what was done; False where it has to be tried again, as the store does not answer."""
+    home = project_home(project.root)
+    with kept_environment():
+        try:
+            uri = _store_of(project, kept.store)
+            if not may_hold(uri, kept.session):
+                return True
+            if uri.startswith(("http://", "https://")):
+                check_server(uri)  # a second, where MLflow's own client takes ten
+            row = (kept.pipeline, kept.result) if kept.result else None
+            done = settle_runs(uri, home, Ending(kept.session, kept.stages, kept.other, row))
+        except StoreRefusedError as error:
+            say(f"canon: MLflow runs of stages may be open still, and are left so: {clean_urls(str(error))}")
+            return True
+        except StoreUnavailableError as error:
+            say(f"canon: {clean_urls(str(error))}")
+            say(
+                "canon: MLflow runs of stages may be open still; the next `canon run`, `canon log` or `canon track` closes them"
+            )
+            return False
+    _say_ended(done, say)
+    return True
+
+
+def _say_ended(done: Settled, say: Say) -> None:
+    for (stage, status), number in sorted(done.ended.items()):
+        runs = "an MLflow run" if number == 1 else f"{number} MLflow runs"
+        say(
+            f"canon: {runs} that {f'`{stage}`' if stage else 'a stage'} left open {'is' if number == 1 else 'are'} {status} now"
+        )
+
+
+def _store_of(project: Project, store: str) -> str:
+    """The tracking URI of a session's store, with the credentials that the environment has for that very one."""
+    current, home = tracking_store(project, applied_profile(project))
+    if clean(current) == store:
+        return current
+    if current != clean(current):  # these credentials are for that other server
+        for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+            os.environ.pop(name, None)
+    declared = (tracking_uri(home, profile.mlflow, {}) for profile in project.settings.profiles.values())
+    return next((uri for uri in declared if clean(uri) == store), store)
+
+
+def adopt_tracked(
+    project: Project, pipeline: Pipeline, tracked: Tracked, say: Say, environ: Mapping[str, str] = os.environ
+) -> None:
+    """Make the runs of the session that `track` runs in the children of the row that it logged. Fails for nothing.
+
+    Where that leaves nothing to do, the session is told. A stage without outs may be running beside `track`, which does not wait for it.
+    """
+    session = environ.get(SESSION_VARIABLE, "")
+    folder = project_home(project.root) / SESSIONS
+    uri, home = tracking_store(project, applied_profile(project))
+    if tracked.run_id is None or not _is_open(folder, session, clean(uri)) or not may_hold(uri, session):
+        return
+    try:
+        over = adopt_runs(uri, home, session, tracked.run_id)
+        if over and all(stage.outs for stage in declared_stages(project, pipeline)):
+            write_bytes(done_file(folder, session), b"")
+    except CanonError as error:
+        say(f"canon: the MLflow runs of the stages are not below the result's row yet: {clean_urls(str(error))}")
+
+
+def _is_open(folder: Path, session: str, store: str) -> bool:
+    """Tell whether there is such a session, and its stages' runs are in that store."""
+    try:
+        return (
+            bool(ID.fullmatch(session)) and load_kept((folder / f"{session}.json").read_bytes(), session).store == store
+        )
+    except (OSError, ValueError):
+        return False
