@@ -23,6 +23,7 @@ class Call:
     method: str
     path: str
     handler: BaseHTTPRequestHandler
+    body: bytes = b""
 
     def wait_for_end(self) -> None:
         """Wait until whoever sent it has closed the connection, as the kernel does for a process that ends."""
@@ -68,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         self.proxy.calls.append(f"{self.command} {path}")
         with contextlib.suppress(ConnectionError, TimeoutError):
-            verdict = self.proxy.script(Call(self.command, path, self))
+            verdict = self.proxy.script(Call(self.command, path, self, body))
             if verdict == "done":
                 return
             if verdict != "drop":
@@ -118,9 +119,11 @@ def proxy_to(target: str) -> Iterator[Proxy]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         proxy.url = f"http://127.0.0.1:{server.server_port}"
-        yield proxy
-        server.shutdown()
-        thread.join()
+        try:
+            yield proxy
+        finally:  # a test that fails would never end
+            server.shutdown()
+            thread.join()
 
 
 def _body(handler: BaseHTTPRequestHandler) -> bytes:

@@ -29,7 +29,7 @@ TAG_STAGE = "canon.stage"
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 IDS_A_SEARCH = 500
 """Experiments that are named in one search: each is a variable of an SQL statement."""
-MOST_PAGES = 1000
+MOST_PAGES = 100
 """Pages of an answer that are read: a server may name a next one for ever."""
 
 
@@ -99,7 +99,7 @@ def settle_runs(uri: str, root: Path, ending: Ending) -> Settled:
     """
     with kept_environment(), store_lock(uri, root), explained(uri):
         client = open_client(uri)
-        runs = list(_runs(client, ending.session))
+        runs = _all_runs(client, ending.session)
         ended: Counter[tuple[str, str]] = Counter()
         for run in runs:
             stage = printable(run.data.tags.get(TAG_STAGE, ""))
@@ -114,7 +114,7 @@ def adopt_runs(uri: str, root: Path, session: str, row: str) -> bool:
     """Make a session's runs the children of a row; tell whether none of them is open any more. Raises StoreUnavailableError."""
     with kept_environment(), store_lock(uri, root), explained(uri):
         client = open_client(uri)
-        runs = list(_runs(client, session))
+        runs = _all_runs(client, session)
         _adopt(client, runs, row)
         return not any(run.info.status == RUNNING for run in runs)
 
@@ -132,6 +132,10 @@ def _runs(client: MlflowClient, session: str, more: str = "") -> Iterator[Run]:
             token = page.token
             if not token:
                 break
+
+
+def _all_runs(client: MlflowClient, session: str) -> list[Run]:
+    return list({run.info.run_id: run for run in _runs(client, session)}.values())
 
 
 def _experiments(client: MlflowClient) -> list[str]:

@@ -1,0 +1,273 @@
+"""Users' own MLflow runs inside stages of a session: they pass as they do alone, are tagged, ended with it, and children of the result's row."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from canon.model.project import Project, load_project
+from canon.results.session_files import SESSIONS
+from canon.results.sessions import Session, close_session, open_session, settle_sessions
+from tests.conftest import BIN, Run, git
+from tests.e2e.projects import call, write
+from tests.tracking import Store, copy_small_project, local_store
+
+pytestmark = [pytest.mark.usefixtures("quick"), pytest.mark.filterwarnings("ignore:The ``noload``")]
+"""MLflow's mappings use what SQLAlchemy deprecates."""
+
+USERS: Mapping[str, str] = {
+    "pyproject.toml": '[tool.canon]\ndefault_profile = "local"\n[tool.canon.profiles.local]\n',
+    "pipelines/users.yaml": """\
+        name: users
+        track: false
+        stages:
+          ridge: {cmd: python fit.py Ridge 0.1, deps: [fit.py], outs: [ridge]}
+          lasso: {cmd: python fit.py Lasso 0.9, deps: [fit.py], outs: [lasso]}
+          elsewhere: {cmd: python elsewhere.py, wdir: sub, deps: [elsewhere.py], outs: [elsewhere]}
+        """,
+    "fit.py": """\
+        import sys, mlflow, sklearn.linear_model
+        mlflow.sklearn.autolog(log_models=False)
+        with mlflow.start_run():
+            mlflow.log_param("rate", sys.argv[2])
+            getattr(sklearn.linear_model, sys.argv[1])().fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0])
+        """,
+    "sub/elsewhere.py": """\
+        import mlflow
+        mlflow.set_experiment("mine")
+        mlflow.start_run(tags={"canon.stage": "my own word"})
+        mlflow.log_metric("good", 1)
+        """,
+}
+STAGES = {"ridge": ("fit.py", "Ridge", "0.1"), "lasso": ("fit.py", "Lasso", "0.9"), "elsewhere": ("elsewhere.py",)}
+
+
+def sessions_of(root: Path) -> list[str]:
+    folder = root / SESSIONS
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def opened(root: Path, said: list[str]) -> tuple[Project, Session]:
+    project = load_project(root)
+    return project, open_session(project, project.pipelines[0], said.append)
+
+
+def all_runs(store: Store) -> list[tuple[str, str, Mapping[str, str]]]:
+    """Name of the experiment, status and tags of every run."""
+    client = store.client
+    return [
+        (experiment.name, run.info.status, run.data.tags)
+        for experiment in client.search_experiments()
+        for run in client.search_runs([experiment.experiment_id])
+    ]
+
+
+def test_what_passes_alone_passes_at_once_in_a_store_that_is_not_there_yet(repository: Path) -> None:
+    """One param with two values, `set_experiment`, and autolog in two: all at the same moment."""
+    write(repository, USERS)
+    git(repository, "remote", "add", "origin", "https://me:hunter@example.com/team/users.git")
+    call(repository, os.environ, "canon", "render")
+    said: list[str] = []
+    project, session = opened(repository, said)
+    assert len(sessions_of(repository)) == 1
+    started = [
+        subprocess.Popen(
+            [str(BIN / "python"), "-W", "ignore", *command], cwd=repository / ("sub" if stage == "elsewhere" else ""),
+            env={**os.environ, **session.environment(stage)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        for stage, command in STAGES.items()
+    ]  # fmt: skip
+    printed = [process.communicate(timeout=200)[0] for process in started]
+    assert [process.returncode for process in started] == [0] * 3, b"\n".join(printed).decode()
+    close_session(project, session, dict.fromkeys(STAGES, "done"), said.append)
+    assert (said, sessions_of(repository)) == ([], [])
+    assert not (repository / "sub/mlflow.db").exists()
+    store = local_store(repository)
+    runs = all_runs(store)
+    assert sorted((name, status, tags["canon.stage"]) for name, status, tags in runs) == [
+        ("Default", "FINISHED", "lasso"),
+        ("Default", "FINISHED", "ridge"),
+        ("mine", "FINISHED", "my own word"),
+    ]
+    head = git(repository, "rev-parse", "HEAD")
+    for _, _, tags in runs:
+        assert (tags["canon.session"], tags["canon.pipeline"]) == (session.id, "users")
+        assert (tags["mlflow.source.git.commit"], len(tags["canon.data_hash"])) == (head, 64)
+        assert tags["mlflow.source.git.repoURL"] == "https://example.com/team/users.git"
+    params = {run.data.tags["canon.stage"]: run.data.params for run in store.rows("Default")}
+    assert (params["ridge"]["rate"], params["lasso"]["rate"]) == ("0.1", "0.9")
+    assert (params["ridge"]["solver"], params["lasso"]["selection"]) == ("auto", "cyclic")  # of autolog
+
+
+NESTED = """\
+import mlflow
+with mlflow.start_run(run_name="outer"):
+    with mlflow.start_run(run_name="inner", nested=True):
+        pass
+with mlflow.start_run(run_name="theirs", tags={"mlflow.parentRunId": "somebody"}):
+    pass
+mlflow.start_run(run_name="left")
+import os
+from pathlib import Path
+Path("model.txt").write_text("weights")
+Path("loss.csv").write_text("step,loss\\n1,0.5\\n")
+Path("metrics.json").write_text("{}")
+os._exit(0)
+"""
+
+
+@pytest.fixture
+def small(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    return copy_small_project(tmp_path_factory, tmp_path / "small")
+
+
+def test_own_runs_become_children_of_the_row_that_track_logs(small: Path, run: Run) -> None:
+    (small / "fit.py").write_text(NESTED)
+    said: list[str] = []
+    project, session = opened(small, said)
+    other = local_store(small).client.create_run("0", tags={"canon.session": "f" * 32}, run_name="other")
+    run(small, "dvc", "repro", env=dict(session.environment("dvc.yaml:fit")))
+    store = local_store(small)
+    row = store.row("main").info.run_id
+    found = {each.info.run_name: each for each in store.rows("Default")}
+    parents = {name: each.data.tags.get("mlflow.parentRunId") for name, each in found.items()}
+    outer = found["outer"].info.run_id
+    assert parents == {"outer": row, "inner": outer, "theirs": "somebody", "left": row, "other": None}
+    assert found["left"].info.status == "RUNNING"
+    close_session(project, session, {"dvc.yaml:fit": "done", "dvc.yaml:track": "done"}, said.append)
+    assert said == ["canon: an MLflow run that `fit` left open is FINISHED now"]
+    assert sessions_of(small) == []
+    assert store.client.get_run(other.info.run_id).info.status == "RUNNING"
+    # The result is there already; another session that comes to it gives it its own runs, and takes none of the others'.
+    again, second = opened(small, said)
+    late = store.client.create_run("0", tags={"canon.session": second.id, "canon.stage": "fit"}, run_name="late")
+    run(small, "dvc", "repro", "-f", "-s", "track", env=dict(second.environment("track")))
+    assert store.client.get_run(late.info.run_id).data.tags["mlflow.parentRunId"] == row
+    assert {
+        each.info.run_name: each.data.tags.get("mlflow.parentRunId") for each in store.rows("Default") if each.info.run_name != "late"
+    } == parents  # fmt: skip
+    store.client.set_terminated(late.info.run_id)
+    close_session(again, second, {"track": "done"}, said.append)
+    assert (len(said), sessions_of(small)) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [({"fit": "failed", "x": "done"}, "FAILED"), ({"fit": "stopped", "x": "failed"}, "KILLED"), ({}, "FINISHED")],
+    ids=["failed", "interrupted", "unknown"],
+)
+def test_a_run_ends_as_its_stage_did(small: Path, outcome: dict[str, str], status: str) -> None:
+    said: list[str] = []
+    project, session = opened(small, said)
+    client = local_store(small).client
+    own = client.create_run("0", tags={"canon.session": session.id, "canon.stage": "fit"})
+    others = [client.create_run("0", tags=tags) for tags in ({}, {"canon.stage": "fit"}, {"canon.session": "e" * 32})]
+    close_session(project, session, outcome, said.append)
+    assert said == [f"canon: an MLflow run that `fit` left open is {status} now"]
+    assert client.get_run(own.info.run_id).info.status == status
+    assert [client.get_run(other.info.run_id).info.status for other in others] == ["RUNNING"] * 3
+    assert sessions_of(small) == []
+
+
+OPEN = """\
+import sys, time
+from pathlib import Path
+from canon.model.project import load_project
+from canon.results.sessions import open_session
+project = load_project(Path.cwd())
+print(open_session(project, project.pipelines[0]).id, flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_a_killed_session_left_open_the_next_command_closes(small: Path, run: Run) -> None:
+    with subprocess.Popen([sys.executable, "-c", OPEN], cwd=small, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        session = process.stdout.readline().strip()
+        client = local_store(small).client
+        own = client.create_run("0", tags={"canon.session": session, "canon.stage": "fit\x1b[2J"})
+        said: list[str] = []
+        settle_sessions(load_project(small), said.append)  # it is alive
+        assert (said, sessions_of(small)) == ([], [f"{session}.json"])
+        _, mine = opened(small, said)
+        live = client.create_run("0", tags={"canon.session": mine.id})
+        process.send_signal(signal.SIGKILL)
+    done = run(small, "canon", "log")
+    assert "canon: an MLflow run that `fit\ufffd[2J` left open is KILLED now\n" in done.stderr
+    assert client.get_run(own.info.run_id).info.status == "KILLED"
+    assert client.get_run(live.info.run_id).info.status == "RUNNING"
+    assert sessions_of(small) == [f"{mine.id}.json"]
+    assert "left open" not in run(small, "canon", "log").stderr
+
+
+def test_open_runs_are_told_while_they_run_by_a_process_that_ends_with_the_session(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("canon.results.sessions.QUICK", 0.0)
+    project, session = opened(small, [])
+    client = local_store(small).client
+    own = client.create_run("0", tags={"canon.session": session.id, "canon.stage": "fit"}, run_name="mine \x1b[31m")
+    client.create_run("0", tags={"canon.session": "f" * 32, "canon.stage": "fit"})
+    waited = 0
+    while not (found := session.running()):
+        waited += 1
+        assert waited < 1200, "the watching process says nothing"
+        time.sleep(0.05)
+    assert [(each.run_id, each.stage, each.name, each.url) for each in found] == [
+        (own.info.run_id, "fit", "mine \ufffd[31m", "")
+    ]
+    watcher = session._watcher
+    assert watcher is not None
+    close_session(project, session, {"fit": "failed"}, lambda _: None)
+    assert watcher._process.poll() is not None
+    assert session.running() == ()
+
+
+def test_tags_of_the_user_go_first_and_a_text_that_is_none_stays(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_RUN_CONTEXT", '{"team": "a", "canon.pipeline": "mine"}')
+    _, session = opened(small, [])
+    told = json.loads(session.environment("fit")["MLFLOW_RUN_CONTEXT"])
+    assert (told["team"], told["canon.pipeline"], told["canon.session"], told["canon.stage"]) == (
+        "a", "mine", session.id, "fit"
+    )  # fmt: skip
+    assert "MLFLOW_TRACKING_URI" not in session.environment("fit")
+    # A session within a stage of another one.
+    monkeypatch.setenv("MLFLOW_RUN_CONTEXT", json.dumps({**told, "canon.stage": "outer"}))
+    _, inner = opened(small, [])
+    told = json.loads(inner.environment("fit")["MLFLOW_RUN_CONTEXT"])
+    assert (told["team"], told["canon.pipeline"], told["canon.session"], told["canon.stage"]) == (
+        "a", "main", inner.id, "fit"
+    )  # fmt: skip
+    for text in ("no json", "[1]"):
+        monkeypatch.setenv("MLFLOW_RUN_CONTEXT", text)
+        assert set(opened(small, [])[1].environment("fit")) == {"CANON_SESSION"}
+
+
+def test_a_file_that_no_session_wrote_is_removed_and_one_that_cannot_be_written_fails_nothing(small: Path) -> None:
+    folder = small / SESSIONS
+    folder.mkdir(parents=True)
+    for name, text in {
+        "a.json": "{",
+        f"{'b' * 32}.json": "[]",
+        f"{'c' * 32}.json": json.dumps({"session": "c" * 32}),
+    }.items():
+        (folder / name).write_text(text)
+    said: list[str] = []
+    settle_sessions(load_project(small), said.append)
+    assert (said, sessions_of(small)) == ([], [])
+    folder.rmdir()
+    folder.write_text("a file")
+    project, session = opened(small, said)
+    assert "MLflow runs of its stages stay open" in said[0]
+    own = local_store(small).client.create_run("0", tags={"canon.session": session.id})
+    close_session(project, session, {"fit": "stopped"}, said.append)
+    assert said[1:] == ["canon: an MLflow run that a stage left open is KILLED now"]
+    assert local_store(small).client.get_run(own.info.run_id).info.status == "KILLED"
