@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, git
+from canon.model.project import load_project
+from canon.results.sessions import close_session, open_session
+from tests.conftest import BIN, Run, git
 from tests.proxies import Call, Proxy, Script, answer, proxy_to
 from tests.servers.mlflow_server import free_port, mlflow_server
 from tests.tracking import Store, copy_clone, empty_store, files_below
@@ -252,3 +254,37 @@ def test_an_answer_that_was_lost_makes_no_second_row(
         run(clone, "canon", "track", "co2", env=env)
     only_complete_row(server)
     assert spool_of(clone) == []
+
+
+KILLED = "import os, mlflow; mlflow.start_run(run_name='own'); os._exit(0)"
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload``")
+def test_own_runs_of_a_session_whose_server_goes_away_are_ended_and_get_their_row_when_it_is_back(
+    clone: Path, server: str, proxy: Proxy, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in remote(proxy.url).items():
+        monkeypatch.setenv(name, value)
+    said: list[str] = []
+    project = load_project(clone)
+    session = open_session(project, project.pipeline("co2"), said.append)
+    run(clone, str(BIN / "python"), "-W", "ignore", "-c", KILLED, env=dict(session.environment("train")))
+    (own,) = Store(server).rows("Default")
+    assert (own.info.status, own.data.tags["canon.stage"]) == ("RUNNING", "train")
+    somebodys = Store(server).client.create_run(own.info.experiment_id, tags={"canon.session": "f" * 32})
+    proxy.script = lambda _: "drop"
+    assert "  spooled" in run(clone, "canon", "track", "co2", env=dict(session.environment("track"))).stdout
+    close_session(project, session, {"train": "done", "track": "done"}, said.append)
+    assert "does not answer" in said[0]
+    assert spool_of(clone)
+    proxy.script = lambda _: "pass"
+    assert "an MLflow run that `train` left open is FINISHED now" in run(clone, "canon", "log", "--spooled").stderr
+    row = only_complete_row(server)
+    own = Store(server).client.get_run(own.info.run_id)
+    assert (own.info.status, own.data.tags["mlflow.parentRunId"]) == ("FINISHED", row)
+    other = Store(server).client.get_run(somebodys.info.run_id)
+    assert (other.info.status, other.data.tags.get("mlflow.parentRunId")) == ("RUNNING", None)
+    # Once more: what is settled is asked of nobody.
+    proxy.calls.clear()
+    assert "nothing was spooled" in run(clone, "canon", "log", "--spooled").stdout
+    assert proxy.calls == []
