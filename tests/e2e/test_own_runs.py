@@ -159,6 +159,29 @@ def test_own_runs_become_children_of_the_row_that_track_logs(small: Path, run: R
     assert (len(said), sessions_of(small)) == (1, [])
 
 
+def test_a_run_of_an_earlier_session_waits_for_the_row_of_a_result_with_its_stage(small: Path, run: Run) -> None:
+    """`fit` passes, a later stage fails; when that is mended `fit` does not run again, and its run belongs to the result."""
+    said: list[str] = []
+    project, first = opened(small, said)
+    store = local_store(small)
+    runs = [
+        store.client.create_run("0", tags={"canon.session": first.id, "canon.stage": stage}, run_name=stage)
+        for stage in ("fit", "track")
+    ]
+    run(small, "dvc", "repro", "fit")
+    store.client.set_terminated(runs[0].info.run_id)
+    close_session(project, first, {"fit": "done", "track": "failed"}, said.append)
+    assert said == ["canon: an MLflow run that `track` left open is FAILED now"]
+    project, second = opened(small, said)
+    run(small, "dvc", "repro", env=dict(second.environment("track")))
+    close_session(project, second, {"track": "done"}, said.append)
+    row = store.row("main").info.run_id
+    tags = [store.client.get_run(each.info.run_id).data.tags for each in runs]
+    assert [each.get("mlflow.parentRunId") for each in tags] == [row, None]
+    assert not [each for each in tags if "canon.entry" in each]
+    assert (len(said), sessions_of(small)) == (1, [])
+
+
 @pytest.mark.parametrize(
     ("outcome", "status"),
     [({"fit": "failed", "x": "done"}, "FAILED"), ({"fit": "stopped", "x": "failed"}, "KILLED"), ({}, "FINISHED")],

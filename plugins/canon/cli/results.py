@@ -62,7 +62,7 @@ def log(
     from canon.git import check_repository
     from canon.results.log import log_revision, log_workspace, settle
     from canon.results.revisions import resolve_revision
-    from canon.results.settling import settle_sessions
+    from canon.results.settling import adopt_tracked, settle_sessions
     from canon.results.track import send_spooled
 
     project = load_project(find_root(Path.cwd()))
@@ -82,6 +82,8 @@ def log(
                 if commit is None
                 else log_revision(project, commit, say, names)
             )
+            for item in tracked if commit is None else ():
+                adopt_tracked(project, project.pipeline(item.pipeline), item, say)
         settle_sessions(project, say)
     finally:  # what was logged before something failed is said
         if json_:

@@ -1,6 +1,7 @@
 """Users' own runs inside stages, by the tag of the session that they began in: which are open, ending them, their parent.
 
-A run that does not carry the session's very tag is nobody's here, whatever a server answers.
+A run that does not carry the session's very tag is nobody's here, whatever a server answers. What a session leaves without a row, because a later
+stage failed, waits with the entry of its stage as a tag, for the row of a result that has this entry.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 TAG_SESSION = "canon.session"
 TAG_STAGE = "canon.stage"
+TAG_ENTRY = "canon.entry"
+"""On a run that waits for its row: pipeline and sha256 of its stage's entry in dvc.lock."""
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 IDS_A_SEARCH = 500
 """Experiments that are named in one search: each is a variable of an SQL statement."""
@@ -45,20 +48,26 @@ class OwnRun:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the runs of a session end: by the stage that they began in, else as ``other``. ``row``: pipeline and hash of the result that they are of."""
+    """How the runs of a session end: by the stage that they began in, else as ``other``.
+
+    ``result``: hash of the result that they are of, where there is one; ``entries``: stage → sha256 of its entry in dvc.lock.
+    """
 
     session: str
+    pipeline: str
     stages: Mapping[str, str]
     other: str
-    row: tuple[str, str] | None = None
+    result: str | None = None
+    entries: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What was done: how many runs were ended, by stage and status, and how many got their parent."""
+    """What was found. ``ended``: how many runs by stage and status; ``open``: a run of the session still is; ``waiting``: runs of the pipeline wait for a row."""
 
     ended: Mapping[tuple[str, str], int]
-    adopted: int
+    open: bool
+    waiting: bool
 
 
 def may_hold(uri: str, session: str) -> bool:
@@ -84,8 +93,8 @@ def list_open(uri: str, session: str, most: int) -> list[OwnRun]:
     with explained(uri):
         client = open_client(uri)
         found: list[OwnRun] = []
-        for run in _runs(client, session, f" and attributes.status = '{RUNNING}'"):
-            if run.info.status == RUNNING:
+        for run in _search(client, f"tags.`{TAG_SESSION}` = '{session}' and attributes.status = '{RUNNING}'"):
+            if run.info.status == RUNNING and run.data.tags.get(TAG_SESSION) == session:
                 found.append(_own_run(run, uri))
             if len(found) == most:
                 break
@@ -93,49 +102,83 @@ def list_open(uri: str, session: str, most: int) -> list[OwnRun]:
 
 
 def settle_runs(uri: str, root: Path, ending: Ending) -> Settled:
-    """End the open runs of a session, and make all of them children of their result's row, where that is there.
+    """End the open runs of a session, and make all of them children of their result's row, or let them wait for it where it is not there.
 
     ``root``: the folder of a local store. The variables of this process stay as they are. Raises StoreUnavailableError.
     """
     with kept_environment(), store_lock(uri, root), explained(uri):
         client = open_client(uri)
-        runs = _all_runs(client, ending.session)
+        runs = _of_session(client, ending.session)
         ended: Counter[tuple[str, str]] = Counter()
         for run in runs:
             stage = printable(run.data.tags.get(TAG_STAGE, ""))
             status = ending.stages.get(stage, ending.other)
             if run.info.status == RUNNING and _takes(client.set_terminated, run.info.run_id, status):
                 ended[stage, status] += 1
-        row = _row(client, *ending.row) if ending.row else None
-        return Settled(ended, _adopt(client, runs, row) if row else 0)
+        row = _row(client, ending.pipeline, ending.result) if ending.result else None
+        if row:
+            _adopt(client, runs, row)
+            waiting = _adopt_waiting(client, row, ending.pipeline, ending.entries)
+        else:
+            waiting = _let_wait(client, runs, ending)
+        return Settled(ended, open=False, waiting=waiting)
 
 
-def adopt_runs(uri: str, root: Path, session: str, row: str) -> bool:
-    """Make a session's runs the children of a row; tell whether none of them is open any more. Raises StoreUnavailableError."""
+def adopt_runs(
+    uri: str, root: Path, session: str | None, row: str, pipeline: str, entries: Mapping[str, str]
+) -> Settled:
+    """Make the runs of a session, where there is one, the children of a row, and those that wait for a row with these entries.
+
+    Raises StoreUnavailableError.
+    """
     with kept_environment(), store_lock(uri, root), explained(uri):
         client = open_client(uri)
-        runs = _all_runs(client, session)
+        runs = _of_session(client, session) if session else []
         _adopt(client, runs, row)
-        return not any(run.info.status == RUNNING for run in runs)
+        waiting = _adopt_waiting(client, row, pipeline, entries)
+        return Settled({}, open=any(run.info.status == RUNNING for run in runs), waiting=waiting)
 
 
-def _runs(client: MlflowClient, session: str, more: str = "") -> Iterator[Run]:
-    """The runs of a session in all experiments: `set_experiment` is the user's business."""
+def _search(client: MlflowClient, condition: str) -> Iterator[Run]:
+    """Runs of all experiments: `set_experiment` is the user's business. The caller looks whether they are what was asked for."""
     found = _experiments(client)
     for start in range(0, len(found), IDS_A_SEARCH):
         token = None
         for _ in range(MOST_PAGES):
-            page = client.search_runs(
-                found[start : start + IDS_A_SEARCH], f"tags.`{TAG_SESSION}` = '{session}'{more}", page_token=token
-            )
-            yield from (run for run in page if run.data.tags.get(TAG_SESSION) == session)
+            page = client.search_runs(found[start : start + IDS_A_SEARCH], condition, page_token=token)
+            yield from page
             token = page.token
             if not token:
                 break
 
 
-def _all_runs(client: MlflowClient, session: str) -> list[Run]:
-    return list({run.info.run_id: run for run in _runs(client, session)}.values())
+def _of_session(client: MlflowClient, session: str) -> list[Run]:
+    found = _search(client, f"tags.`{TAG_SESSION}` = '{session}'")
+    return list({run.info.run_id: run for run in found if run.data.tags.get(TAG_SESSION) == session}.values())
+
+
+def _adopt_waiting(client: MlflowClient, row: str, pipeline: str, entries: Mapping[str, str]) -> bool:
+    """Give the row to those that wait for a result with one of these entries; tell whether others of the pipeline wait still."""
+    wanted = {f"{pipeline}/{entry}" for entry in entries.values()}
+    found = [
+        run
+        for run in _search(client, f"tags.`{TAG_ENTRY}` LIKE '{pipeline}/%'")
+        if run.data.tags.get(TAG_ENTRY, "").startswith(f"{pipeline}/") and run.info.status != RUNNING
+    ]
+    own = [run for run in found if run.data.tags[TAG_ENTRY] in wanted]
+    _adopt(client, own, row)
+    return len(own) < len(found)
+
+
+def _let_wait(client: MlflowClient, runs: Iterable[Run], ending: Ending) -> bool:
+    """Tag the runs of stages that passed: the next run of the pipeline does not run these again. Tell whether there are such."""
+    waiting = False
+    for run in runs:
+        stage = run.data.tags.get(TAG_STAGE, "")
+        if ending.stages.get(stage) == FINISHED and stage in ending.entries and not run.data.tags.get(TAG_PARENT):
+            entry = f"{ending.pipeline}/{ending.entries[stage]}"
+            waiting |= _takes(client.set_tag, run.info.run_id, TAG_ENTRY, entry)
+    return waiting
 
 
 def _experiments(client: MlflowClient) -> list[str]:
@@ -163,13 +206,17 @@ def _row(client: MlflowClient, name: str, result: str) -> str | None:
     return str(run.info.run_id) if run is not None else None
 
 
-def _adopt(client: MlflowClient, runs: list[Run], row: str) -> int:
+def _adopt(client: MlflowClient, runs: Iterable[Run], row: str) -> None:
     """Give runs without a parent this one; one that the user's code gave, as `nested=True` does, stays."""
-    return sum(
-        _takes(client.set_tag, run.info.run_id, TAG_PARENT, row)
-        for run in runs
-        if not run.data.tags.get(TAG_PARENT) and run.info.run_id != row
-    )
+    for run in runs:
+        run_id, tags = run.info.run_id, run.data.tags
+        if (
+            not tags.get(TAG_PARENT)
+            and run_id != row
+            and _takes(client.set_tag, run_id, TAG_PARENT, row)
+            and TAG_ENTRY in tags
+        ):
+            _takes(client.delete_tag, run_id, TAG_ENTRY)
 
 
 def _takes(call: Callable[..., object], *arguments: str) -> bool:

@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ ID = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a file says. ``store``: the tracking URI without credentials; ``stages``: status of the runs of a stage, ``other``: of the rest."""
+    """What a file says, of `Ending`'s fields as they are there. ``store``: the tracking URI without credentials; ``pid``: for whoever reads it."""
 
     session: str
     pipeline: str
@@ -33,6 +33,7 @@ class Kept:
     stages: Mapping[str, str]
     other: str
     result: str | None = None
+    entries: Mapping[str, str] = field(default_factory=dict)
     pid: int = 0
 
     def document(self) -> bytes:
@@ -45,14 +46,16 @@ def load_kept(content: bytes, session: str) -> Kept:
     found: Any = json.loads(content)
     if not isinstance(found, dict) or not ID.fullmatch(session) or found.get("session") != session:
         raise ValueError("it is of another session")
-    stages, result, pid = found.get("stages"), found.get("result"), found.get("pid")
+    stages, entries, result, pid = (found.get(name) for name in ("stages", "entries", "result", "pid"))
     texts = [found.get(name) for name in ("pipeline", "store", "other")]
-    if not isinstance(stages, dict) or not all(
-        isinstance(text, str) for text in (*texts, *stages.values(), result or "")
+    if (
+        not isinstance(stages, dict)
+        or not isinstance(entries, dict)
+        or not all(isinstance(text, str) for text in (*texts, *stages.values(), *entries.values(), result or ""))
     ):
         raise ValueError("something is missing in it")
     pipeline, store, other = map(str, texts)
-    return Kept(session, pipeline, store, stages, other, result, pid if isinstance(pid, int) else 0)
+    return Kept(session, pipeline, store, stages, other, result, entries, pid if isinstance(pid, int) else 0)
 
 
 class SessionFile:
@@ -84,6 +87,11 @@ class SessionFile:
 def done_file(folder: Path, session: str) -> Path:
     """Says that `track` found nothing of a session that is left to do."""
     return folder / f"{session}.done"
+
+
+def waiting_file(folder: Path, pipeline: str) -> Path:
+    """Says that runs of a pipeline's stages wait for the row of a result."""
+    return folder / f"{pipeline}.waiting"
 
 
 def create_file(folder: Path, kept: Kept) -> SessionFile:

@@ -24,7 +24,7 @@ from canon.results.context import data_tags, source_tags
 from canon.results.locks import declared_stages, load_lock
 from canon.results.log import workspace_result
 from canon.results.session_files import SESSIONS, Kept, SessionFile, create_file, done_file
-from canon.results.settling import SESSION_VARIABLE, settle, settle_sessions
+from canon.results.settling import SESSION_VARIABLE, entry_hashes, settle, settle_sessions
 from canon.results.track import Say, tracking_store
 from canon.workspaces.profiles import applied_profile
 
@@ -112,9 +112,9 @@ class Session:
                 self._watcher.close()
                 self._watcher = None
 
-    def kept(self, stages: Mapping[str, str], other: str, result: str | None = None) -> Kept:
+    def kept(self, stages: Mapping[str, str], other: str, result: str | None, entries: Mapping[str, str]) -> Kept:
         """What its file says."""
-        return Kept(self.id, self.pipeline.name, clean(self.uri), stages, other, result, os.getpid())
+        return Kept(self.id, self.pipeline.name, clean(self.uri), stages, other, result, entries, os.getpid())
 
 
 def open_session(project: Project, pipeline: Pipeline, say: Say = lambda _: None) -> Session:
@@ -132,7 +132,7 @@ def open_session(project: Project, pipeline: Pipeline, say: Say = lambda _: None
     file = sqlite_file(uri)  # one that a stage is just making must not be opened by a second process
     session.watchable = file is None or file.exists()
     try:
-        session.file = create_file(home / SESSIONS, session.kept({}, KILLED))
+        session.file = create_file(home / SESSIONS, session.kept({}, KILLED, None, {}))
     except CanonError as error:
         say(f"canon: {error}; should this be killed, MLflow runs of its stages stay open")
     return session
@@ -174,7 +174,8 @@ def close_session(
     passed = not {FAILED, KILLED} & set(ended.values())
     if not (passed and done_file(session.home / SESSIONS, session.id).exists()):
         other = KILLED if KILLED in ended.values() else FINISHED if passed else FAILED
-        kept = session.kept(ended, other, result or (_result(project, session.pipeline) if passed else None))
+        found, entries = _made(project, session.pipeline)
+        kept = session.kept(ended, other, result or (found if passed else None), entries)
         if session.file is not None:
             with contextlib.suppress(CanonError):  # a full disk: it says KILLED of all
                 session.file.replace(kept)
@@ -184,15 +185,17 @@ def close_session(
         session.file.remove()
 
 
-def _result(project: Project, pipeline: Pipeline) -> str | None:
-    """The result that the workspace holds now, where `track` wrote it."""
-    if not pipeline.declaration.track:
-        return None
+def _made(project: Project, pipeline: Pipeline) -> tuple[str | None, dict[str, str]]:
+    """The result that the workspace holds now, where `track` wrote it, and the hashes of the entries in dvc.lock."""
+    entries: dict[str, str] = {}
     try:
         lock = load_lock(project.root, pipeline)
-        return workspace_result(project, pipeline, lock, cache_folder(project.root)).digest
-    except CanonError:  # no result, or an older one
-        return None
+        entries = entry_hashes(lock)
+        if not pipeline.declaration.track:
+            return None, entries
+        return workspace_result(project, pipeline, lock, cache_folder(project.root)).digest, entries
+    except CanonError:  # nothing has run, or not all of it
+        return None, entries
 
 
 def _short(stage: str) -> str:

@@ -5,20 +5,22 @@ By the session itself at its end; where it was killed, or its store did not answ
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from canon.git import clean_urls
-from canon.mlflow.own_runs import Ending, Settled, adopt_runs, may_hold, settle_runs
+from canon.mlflow.own_runs import Ending, adopt_runs, may_hold, settle_runs
 from canon.mlflow.stage_store import check_server
 from canon.mlflow.store import clean, tracking_uri
+from canon.model.canonical import sha256_of
 from canon.model.errors import CanonError, StoreRefusedError, StoreUnavailableError
 from canon.model.project import Pipeline, Project
 from canon.output.files import write_bytes
 from canon.processes import kept_environment
-from canon.results.locks import declared_stages
-from canon.results.session_files import ID, SESSIONS, Kept, done_file, load_kept, over_files
+from canon.results.locks import Lock, declared_stages, load_lock
+from canon.results.session_files import ID, SESSIONS, Kept, done_file, load_kept, over_files, waiting_file
 from canon.results.track import Say, Tracked, project_home, tracking_store
 from canon.workspaces.profiles import applied_profile
 
@@ -49,8 +51,8 @@ def settle(project: Project, kept: Kept, say: Say) -> bool:
                 return True
             if uri.startswith(("http://", "https://")):
                 check_server(uri)  # a second, where MLflow's own client takes ten
-            row = (kept.pipeline, kept.result) if kept.result else None
-            done = settle_runs(uri, home, Ending(kept.session, kept.stages, kept.other, row))
+            ending = Ending(kept.session, kept.pipeline, kept.stages, kept.other, kept.result, kept.entries)
+            settled = settle_runs(uri, home, ending)
         except StoreRefusedError as error:
             say(f"canon: MLflow runs of stages may be open still, and are left so: {clean_urls(str(error))}")
             return True
@@ -60,12 +62,14 @@ def settle(project: Project, kept: Kept, say: Say) -> bool:
                 "canon: MLflow runs of stages may be open still; the next `canon run`, `canon log` or `canon track` closes them"
             )
             return False
-    _say_ended(done, say)
+    _say_ended(settled.ended, say)
+    if settled.waiting:
+        _note_waiting(home / SESSIONS, kept.pipeline, waiting=True)
     return True
 
 
-def _say_ended(done: Settled, say: Say) -> None:
-    for (stage, status), number in sorted(done.ended.items()):
+def _say_ended(ended: Mapping[tuple[str, str], int], say: Say) -> None:
+    for (stage, status), number in sorted(ended.items()):
         runs = "an MLflow run" if number == 1 else f"{number} MLflow runs"
         say(
             f"canon: {runs} that {f'`{stage}`' if stage else 'a stage'} left open {'is' if number == 1 else 'are'} {status} now"
@@ -87,21 +91,41 @@ def _store_of(project: Project, store: str) -> str:
 def adopt_tracked(
     project: Project, pipeline: Pipeline, tracked: Tracked, say: Say, environ: Mapping[str, str] = os.environ
 ) -> None:
-    """Make the runs of the session that `track` runs in the children of the row that it logged. Fails for nothing.
+    """Make runs the children of the row of the workspace's result: those of the session that this is a stage of, and those that wait for it.
 
-    Where that leaves nothing to do, the session is told. A stage without outs may be running beside `track`, which does not wait for it.
+    Fails for nothing. Where it leaves nothing to do, the session is told; a stage without outs may be running beside `track`, which does not wait for it.
     """
-    session = environ.get(SESSION_VARIABLE, "")
-    folder = project_home(project.root) / SESSIONS
+    if tracked.run_id is None:
+        return
     uri, home = tracking_store(project, applied_profile(project))
-    if tracked.run_id is None or not _is_open(folder, session, clean(uri)) or not may_hold(uri, session):
+    folder = home / SESSIONS
+    named = environ.get(SESSION_VARIABLE, "")
+    session = named if _is_open(folder, named, clean(uri)) and may_hold(uri, named) else None
+    if session is None and not waiting_file(folder, pipeline.name).exists():
         return
     try:
-        over = adopt_runs(uri, home, session, tracked.run_id)
-        if over and all(stage.outs for stage in declared_stages(project, pipeline)):
+        entries = entry_hashes(load_lock(project.root, pipeline))
+        found = adopt_runs(uri, home, session, tracked.run_id, pipeline.name, entries)
+        _note_waiting(folder, pipeline.name, waiting=found.waiting)
+        if session and not found.open and all(stage.outs for stage in declared_stages(project, pipeline)):
             write_bytes(done_file(folder, session), b"")
     except CanonError as error:
         say(f"canon: the MLflow runs of the stages are not below the result's row yet: {clean_urls(str(error))}")
+
+
+def _note_waiting(folder: Path, pipeline: str, *, waiting: bool) -> None:
+    """Note that runs wait for a row: without it no command asks a store for them."""
+    file = waiting_file(folder, pipeline)
+    with contextlib.suppress(CanonError, OSError):
+        if waiting:
+            write_bytes(file, b"")
+        else:
+            file.unlink(missing_ok=True)
+
+
+def entry_hashes(lock: Lock) -> dict[str, str]:
+    """Stage → sha256 of its entry."""
+    return {stage: sha256_of(entry) for stage, entry in lock.entries.items()}
 
 
 def _is_open(folder: Path, session: str, store: str) -> bool:
