@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -56,8 +57,11 @@ def sessions_of(root: Path) -> list[str]:
 
 
 def opened(root: Path, said: list[str]) -> tuple[Project, Session]:
+    """The session of a first stage, which begins it."""
     project = load_project(root)
-    return project, open_session(project, project.pipelines[0], said.append)
+    session = open_session(project, project.pipelines[0], said.append)
+    assert session.environment("fit")["CANON_SESSION"] == session.id
+    return project, session
 
 
 def all_runs(store: Store) -> list[tuple[str, str, Mapping[str, str]]]:
@@ -204,9 +208,14 @@ OPEN = """\
 import sys, time
 from pathlib import Path
 from canon.model.project import load_project
+from canon.results import sessions
 from canon.results.sessions import open_session
 project = load_project(Path.cwd())
-print(open_session(project, project.pipelines[0]).id, flush=True)
+session = open_session(project, project.pipelines[0])
+session.environment("fit")
+sessions.QUICK = 0
+session.running()
+print(session.id, session._watcher._process.pid, flush=True)
 time.sleep(600)
 """
 
@@ -214,7 +223,8 @@ time.sleep(600)
 def test_what_a_killed_session_left_open_the_next_command_closes(small: Path, run: Run) -> None:
     with subprocess.Popen([sys.executable, "-c", OPEN], cwd=small, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        session = process.stdout.readline().strip()
+        session, watcher = process.stdout.readline().split()
+        end = os.pidfd_open(int(watcher))
         client = local_store(small).client
         own = client.create_run("0", tags={"canon.session": session, "canon.stage": "fit\x1b[2J"})
         said: list[str] = []
@@ -223,6 +233,8 @@ def test_what_a_killed_session_left_open_the_next_command_closes(small: Path, ru
         _, mine = opened(small, said)
         live = client.create_run("0", tags={"canon.session": mine.id})
         process.send_signal(signal.SIGKILL)
+    assert select.select([end], [], [], 60)[0], "the process that watched it is left"
+    os.close(end)
     done = run(small, "canon", "log")
     assert "canon: an MLflow run that `fit\ufffd[2J` left open is KILLED now\n" in done.stderr
     assert client.get_run(own.info.run_id).info.status == "KILLED"
@@ -272,6 +284,16 @@ def test_tags_of_the_user_go_first_and_a_text_that_is_none_stays(small: Path, mo
     for text in ("no json", "[1]"):
         monkeypatch.setenv("MLFLOW_RUN_CONTEXT", text)
         assert set(opened(small, [])[1].environment("fit")) == {"CANON_SESSION"}
+
+
+def test_a_session_in_which_no_command_runs_writes_nothing(small: Path) -> None:
+    project = load_project(small)
+    said: list[str] = []
+    session = open_session(project, project.pipelines[0], said.append)
+    assert session.running() == ()
+    close_session(project, session, {}, said.append)
+    assert (said, sessions_of(small)) == ([], [])
+    assert not (small / SESSIONS).exists()
 
 
 def test_a_file_that_no_session_wrote_is_removed_and_one_that_cannot_be_written_fails_nothing(small: Path) -> None:

@@ -108,6 +108,7 @@ def test_a_server_that_is_down_is_said_and_what_is_open_is_closed_later(
         loaded = load_project(project)
         said: list[str] = []
         session = open_session(loaded, loaded.pipelines[0], said.append)
+        session.environment("fit")
         assert said == []
         proxy.script = lambda _: "drop"
         close_session(loaded, session, {"fit": "failed"}, said.append)

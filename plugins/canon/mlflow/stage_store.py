@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -105,14 +105,25 @@ def make_store(file: Path, folder: Path) -> None:
                 )  # fmt: skip
 
 
-def may_use_mlflow(root: Path, commands: Iterable[str], deps: Iterable[str]) -> bool:
-    """Tell whether the word stands in one of the commands, or in the code and the requirements that they declare.
+class StageCode:
+    """The stages of a pipeline, and which of them may use MLflow: those in whose commands, declared code or requirements its name stands."""
 
-    ``deps``: relative to ``root``; of a folder its Python files, and of any file what is not longer than code.
-    """
-    if any("mlflow" in command.lower() for command in commands):
-        return True
-    return any(_has_word(file) for dep in sorted(set(deps)) for file in _code(root / dep))
+    def __init__(self, root: Path, stages: Iterable[Stage]) -> None:
+        self.root, self.stages = root, tuple(stages)
+        self._made = {path for stage in self.stages for path in stage.out_paths}
+        self._known: dict[str, bool] = {}
+
+    def uses_mlflow(self, stage: Stage) -> bool:
+        """Tell whether a stage may. Of a folder its Python files are read, and of any file what is not longer than code."""
+        commands = [stage.cmd] if isinstance(stage.cmd, str) else stage.cmd
+        return any("mlflow" in command.lower() for command in commands) or any(
+            self._has_word(dep) for dep in stage.dep_paths if dep not in self._made
+        )
+
+    def _has_word(self, dep: str) -> bool:
+        if dep not in self._known:
+            self._known[dep] = any(_has_word(file) for file in _code(self.root / dep))
+        return self._known[dep]
 
 
 def _code(path: Path) -> Iterator[Path]:
@@ -132,6 +143,23 @@ def _has_word(file: Path) -> bool:
         return file.is_file() and file.stat().st_size <= LARGEST_CODE and b"mlflow" in file.read_bytes()
     except OSError:
         return False
+
+
+def make_stores(code: StageCode, uri: str, home: Path, addresses: Mapping[str, str]) -> None:
+    """Make the SQLite stores that two stages may be the first to use: at the same moment both would fail.
+
+    Raises StoreUnavailableError where the folder of one is not writable.
+    """
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    users: dict[Path, list[Stage]] = {}
+    for stage in () if means_own_store(code.stages) else code.stages:
+        default = f"{SQLITE}{code.root / stage.folder}/mlflow.db"
+        file = sqlite_file(uri if given else addresses.get(stage.name, default))
+        if file is not None and not file.exists() and code.uses_mlflow(stage):
+            users.setdefault(file, []).append(stage)
+    for file, stages in users.items():
+        if len(stages) > 1:
+            make_store(file, home if file.parent == home else code.root / stages[0].folder)
 
 
 def stage_addresses(uri: str, stages: Sequence[Stage], root: Path) -> dict[str, str]:

@@ -54,7 +54,7 @@ class Watcher:
 
     def known(self) -> tuple[OwnRun, ...]:
         """What was open when it looked last."""
-        with suppress(BlockingIOError):
+        with suppress(OSError, ValueError, TypeError):
             while content := os.read(self._output, 1 << 16):
                 *lines, self._begun = (self._begun + content).split(b"\n")
                 if lines and lines[-1].startswith(b"["):  # what a library prints is none of it

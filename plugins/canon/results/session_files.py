@@ -20,6 +20,8 @@ from canon.output.files import write_bytes
 
 SESSIONS = ".dvc/tmp/canon/sessions"
 """Below the checkout that holds the store: a temporary copy is gone after its session."""
+NOTES = ".dvc/tmp/canon/own_runs"
+"""What else is kept of them; nothing there keeps the next command from saying that nothing is to do."""
 ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -71,10 +73,9 @@ class SessionFile:
         self.release()
 
     def remove(self) -> None:
-        """Remove it, and what `track` left beside it."""
-        for path in (self.path, done_file(self.path.parent, self.path.stem)):
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+        """Remove it."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
         self.release()
 
     def release(self) -> None:
@@ -84,21 +85,32 @@ class SessionFile:
             self._descriptor = -1
 
 
-def done_file(folder: Path, session: str) -> Path:
+def done_note(home: Path, session: str) -> Path:
     """Says that `track` found nothing of a session that is left to do."""
-    return folder / f"{session}.done"
+    return home / NOTES / f"{session}.done"
 
 
-def waiting_file(folder: Path, pipeline: str) -> Path:
-    """Says that runs of a pipeline's stages wait for the row of a result."""
-    return folder / f"{pipeline}.waiting"
+def waiting_note(home: Path, pipeline: str) -> Path:
+    """Says that runs of a pipeline's stages wait for the row of a result: without it no command asks a store for them."""
+    return home / NOTES / f"{pipeline}.waiting"
 
 
-def create_file(folder: Path, kept: Kept) -> SessionFile:
+def write_note(note: Path, *, there: bool = True) -> None:
+    """Write a note, or take it away. One that cannot be written costs a look into the store, or a parent."""
+    with contextlib.suppress(CanonError, OSError):
+        if there:
+            note.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(note, b"")
+        else:
+            note.unlink(missing_ok=True)
+
+
+def create_file(home: Path, kept: Kept) -> SessionFile:
     """Write the file of a session that begins: whoever sees it finds it locked. Raises CanonError."""
-    path, new = folder / f"{kept.session}.json", folder / f".{kept.session}.new"
+    path, new = home / SESSIONS / f"{kept.session}.json", home / NOTES / f"{kept.session}.new"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        for folder in (path.parent, new.parent):
+            folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -113,13 +125,13 @@ def create_file(folder: Path, kept: Kept) -> SessionFile:
     return SessionFile(path, descriptor)
 
 
-def over_files(folder: Path) -> Iterator[tuple[SessionFile, Kept]]:
+def over_files(home: Path) -> Iterator[tuple[SessionFile, Kept]]:
     """Take the files of sessions that are over, one after the other; those of others are left alone.
 
     One that cannot be read is removed: it was not written by a session, or is damaged.
     """
     try:
-        found = sorted(path for path in folder.iterdir() if path.suffix == ".json")
+        found = sorted(path for path in (home / SESSIONS).iterdir() if path.suffix == ".json")
     except OSError:
         return
     for path in found:

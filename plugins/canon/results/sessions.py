@@ -8,22 +8,22 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from canon.dvc.objects import cache_folder
 from canon.git import clean_urls
 from canon.mlflow.own_runs import FAILED, FINISHED, KILLED, TAG_SESSION, TAG_STAGE, OwnRun
-from canon.mlflow.stage_store import make_store, may_use_mlflow, means_own_store, stage_addresses
-from canon.mlflow.store import SQLITE, clean, sqlite_file, tracking_uri
+from canon.mlflow.stage_store import StageCode, make_stores, stage_addresses
+from canon.mlflow.store import clean, sqlite_file, tracking_uri
 from canon.model.errors import CanonError, StoreUnavailableError
 from canon.model.project import Pipeline, Project
-from canon.model.stage import Stage
 from canon.results.context import data_tags, source_tags
 from canon.results.locks import declared_stages, load_lock
 from canon.results.log import workspace_result
-from canon.results.session_files import SESSIONS, Kept, SessionFile, create_file, done_file
+from canon.results.session_files import Kept, SessionFile, create_file, done_note, write_note
 from canon.results.settling import SESSION_VARIABLE, entry_hashes, settle, settle_sessions
 from canon.results.track import Say, tracking_store
 from canon.workspaces.profiles import applied_profile
@@ -40,125 +40,125 @@ STATUS = {"done": FINISHED, "failed": FAILED, "stopped": KILLED}
 
 
 class Session:
-    """An open session. `close_session` ends it."""
+    """A session; `close_session` ends it. Where no command is to run, nothing is written, looked up or asked."""
 
-    def __init__(
-        self,
-        project: Project,
-        pipeline: Pipeline,
-        stages: Iterable[Stage],
-        uri: str,
-        home: Path,
-        addresses: Mapping[str, str],
-    ) -> None:
+    def __init__(self, project: Project, pipeline: Pipeline, say: Say) -> None:
         self.id = uuid.uuid4().hex
         self.pipeline = pipeline
-        self.uri, self.home = uri, home
-        self.file: SessionFile | None = None
-        self.addresses = addresses
-        self.stages = tuple(stages)
-        self.root = project.root
-        self._made = {path for stage in self.stages for path in stage.out_paths}
-        self._ours = _tags(project, pipeline)
-        self._theirs = _context(os.environ.get(CONTEXT))
+        self.begun: Begun | None = None
+        self._project = project
+        self._say = say
         self._opened = time.monotonic()
+        self._lock = threading.Lock()
         self._watcher: Watcher | None = None
-        self._watched = threading.Lock()
-        self.watchable = False
+        self._unwatched = False
 
     def environment(self, stage: str) -> Mapping[str, str]:
         """What a stage's command gets on top of the user's environment. ``stage``: as DVC addresses it.
 
         Tags that the user gives his runs by MLFLOW_RUN_CONTEXT go before ours; a text there that is no JSON object, MLflow says what it says of it.
         """
-        name = _short(stage)
+        with self._lock:
+            if self.begun is None:
+                self.begun = _begin(self, self._project, self._say)
+        begun, name = self.begun, _short(stage)
         found = {SESSION_VARIABLE: self.id}
-        if self._theirs is not None:
-            tags = {**self._ours, TAG_STAGE: name, **self._theirs, TAG_SESSION: self.id}
+        if begun.theirs is not None:
+            tags = {**begun.ours, TAG_STAGE: name, **begun.theirs, TAG_SESSION: self.id}
             found[CONTEXT] = json.dumps(tags, sort_keys=True)
-        if name in self.addresses:
-            found["MLFLOW_TRACKING_URI"] = self.addresses[name]
+        if name in begun.addresses:
+            found["MLFLOW_TRACKING_URI"] = begun.addresses[name]
         return found
 
     def running(self) -> tuple[OwnRun, ...]:
         """The user's own runs that are open now, as far as it is known. Returns at once, and never raises for what a store does."""
-        with self._watched:
-            if not self.watchable or time.monotonic() - self._opened < QUICK:
-                return ()
+        if self._unwatched or self.begun is None or time.monotonic() - self._opened < QUICK:
+            return ()
+        with self._lock:
             try:
-                if self._watcher is None:
-                    self._watcher = self._start_watcher()
-                return self._watcher.known() if self._watcher else ()
-            except (OSError, ValueError, TypeError):
-                self.watchable = False
-                return ()
-
-    def _start_watcher(self) -> Watcher | None:
-        from canon.mlflow.watching import Watcher
-
-        self.watchable = any(self.uses(stage) for stage in self.stages)
-        return Watcher(self.uri, self.id, self.home) if self.watchable else None
-
-    def uses(self, stage: Stage) -> bool:
-        """Tell whether MLflow's name is in what a stage runs, or in the code and the requirements that it declares."""
-        commands = [stage.cmd] if isinstance(stage.cmd, str) else stage.cmd
-        return may_use_mlflow(self.root, commands, set(stage.dep_paths) - self._made)
+                if self._watcher is None and not self._unwatched:
+                    self._watcher = _watch(self.begun, self.id)
+            except OSError:
+                self._watcher = None
+            self._unwatched = self._watcher is None
+            return self._watcher.known() if self._watcher else ()
 
     def stop(self) -> None:
         """Let nobody look any more."""
-        with self._watched:
-            self.watchable = False
+        with self._lock:
+            self._unwatched = True
             if self._watcher is not None:
                 self._watcher.close()
                 self._watcher = None
 
-    def kept(self, stages: Mapping[str, str], other: str, result: str | None, entries: Mapping[str, str]) -> Kept:
-        """What its file says."""
-        return Kept(self.id, self.pipeline.name, clean(self.uri), stages, other, result, entries, os.getpid())
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is found out before the first command runs.
+
+    ``uri``: the store that the stages' runs go to; ``home``: the folder of a local one; ``addresses``: stage → MLFLOW_TRACKING_URI where it needs it;
+    ``ours``, ``theirs``: tags; ``watchable``: whether the store can be opened beside the stages.
+    """
+
+    uri: str
+    home: Path
+    code: StageCode
+    addresses: Mapping[str, str]
+    ours: Mapping[str, str]
+    theirs: Mapping[str, Any] | None
+    file: SessionFile | None
+    watchable: bool
+
+
+def _begin(session: Session, project: Project, say: Say) -> Begun:
+    """Open the file of a session, and see that its stages find a store. What cannot be had is said, and fails nothing."""
+    pipeline = session.pipeline
+    uri, home = tracking_store(project, applied_profile(project))
+    code = StageCode(project.root, declared_stages(project, pipeline))
+    try:
+        addresses = stage_addresses(uri, code.stages, project.root)
+    except StoreUnavailableError as error:
+        uri = tracking_uri(home, None, {})
+        addresses = stage_addresses(uri, code.stages, project.root)
+        say(f"canon: {clean_urls(str(error))}; MLflow runs inside stages go to {uri} this time")
+    try:
+        make_stores(code, uri, home, addresses)
+    except StoreUnavailableError as error:
+        say(f"canon: {clean_urls(str(error))}")
+    store = sqlite_file(uri)  # one that a stage is just making must not be opened by a second process
+    file = None
+    try:
+        file = create_file(home, _kept(session, uri, {}, KILLED))
+    except CanonError as error:
+        say(f"canon: {error}; should this be killed, MLflow runs of its stages stay open")
+    return Begun(
+        uri, home, code, addresses, _tags(project, pipeline), _context(os.environ.get(CONTEXT)), file,
+        watchable=store is None or store.exists(),
+    )  # fmt: skip
+
+
+def _watch(begun: Begun, session: str) -> Watcher | None:
+    from canon.mlflow.watching import Watcher
+
+    if not begun.watchable or not any(begun.code.uses_mlflow(stage) for stage in begun.code.stages):
+        return None
+    return Watcher(begun.uri, session, begun.home)
+
+
+def _kept(
+    session: Session,
+    uri: str,
+    stages: Mapping[str, str],
+    other: str,
+    result: str | None = None,
+    entries: Mapping[str, str] | None = None,
+) -> Kept:
+    return Kept(session.id, session.pipeline.name, clean(uri), stages, other, result, entries or {}, os.getpid())
 
 
 def open_session(project: Project, pipeline: Pipeline, say: Say = lambda _: None) -> Session:
-    """Open the session of a pipeline, before the first of its commands runs. What cannot be had is said, and fails nothing."""
-    uri, home = tracking_store(project, applied_profile(project))
-    stages = declared_stages(project, pipeline)
-    try:
-        addresses = stage_addresses(uri, stages, project.root)
-    except StoreUnavailableError as error:
-        uri = tracking_uri(home, None, {})
-        addresses = stage_addresses(uri, stages, project.root)
-        say(f"canon: {clean_urls(str(error))}; MLflow runs inside stages go to {uri} this time")
-    session = Session(project, pipeline, stages, uri, home, addresses)
-    _make_stores(session, say)
-    file = sqlite_file(uri)  # one that a stage is just making must not be opened by a second process
-    session.watchable = file is None or file.exists()
-    try:
-        session.file = create_file(home / SESSIONS, session.kept({}, KILLED, None, {}))
-    except CanonError as error:
-        say(f"canon: {error}; should this be killed, MLflow runs of its stages stay open")
-    return session
-
-
-def _make_stores(session: Session, say: Say) -> None:
-    """Make the SQLite stores that two stages may be the first to use: at the same moment both would fail."""
-    given = os.environ.get("MLFLOW_TRACKING_URI")
-    users: dict[Path, list[Stage]] = {}
-    if not means_own_store(session.stages):
-        for stage in session.stages:
-            uri = (
-                session.uri
-                if given
-                else session.addresses.get(stage.name, f"{SQLITE}{session.root / stage.folder}/mlflow.db")
-            )
-            file = sqlite_file(uri)
-            if file is not None and not file.exists() and session.uses(stage):
-                users.setdefault(file, []).append(stage)
-    for file, stages in users.items():
-        if len(stages) > 1:
-            in_copy = file.parent == session.home
-            try:
-                make_store(file, session.home if in_copy else session.root / stages[0].folder)
-            except StoreUnavailableError as error:
-                say(f"canon: {error}")
+    """Open the session of a pipeline; it begins with the first stage whose environment is asked for."""
+    return Session(project, pipeline, say)
 
 
 def close_session(
@@ -170,19 +170,23 @@ def close_session(
     logged by the stage `track`. Where the store does not answer that is said, and the next command does it. Fails for nothing.
     """
     session.stop()
+    if (begun := session.begun) is None:
+        return
     ended = {_short(stage): STATUS[how] for stage, how in outcome.items() if how in STATUS}
     passed = not {FAILED, KILLED} & set(ended.values())
-    if not (passed and done_file(session.home / SESSIONS, session.id).exists()):
+    done = done_note(begun.home, session.id)
+    if not (passed and done.exists()):
         other = KILLED if KILLED in ended.values() else FINISHED if passed else FAILED
         found, entries = _made(project, session.pipeline)
-        kept = session.kept(ended, other, result or (found if passed else None), entries)
-        if session.file is not None:
+        kept = _kept(session, begun.uri, ended, other, result or (found if passed else None), entries)
+        if begun.file is not None:
             with contextlib.suppress(CanonError):  # a full disk: it says KILLED of all
-                session.file.replace(kept)
+                begun.file.replace(kept)
         if not settle(project, kept, say):
             return
-    if session.file is not None:
-        session.file.remove()
+    write_note(done, there=False)
+    if begun.file is not None:
+        begun.file.remove()
 
 
 def _made(project: Project, pipeline: Pipeline) -> tuple[str | None, dict[str, str]]:

@@ -5,7 +5,6 @@ By the session itself at its end; where it was killed, or its store did not answ
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,10 +16,9 @@ from canon.mlflow.store import clean, tracking_uri
 from canon.model.canonical import sha256_of
 from canon.model.errors import CanonError, StoreRefusedError, StoreUnavailableError
 from canon.model.project import Pipeline, Project
-from canon.output.files import write_bytes
 from canon.processes import kept_environment
 from canon.results.locks import Lock, declared_stages, load_lock
-from canon.results.session_files import ID, SESSIONS, Kept, done_file, load_kept, over_files, waiting_file
+from canon.results.session_files import ID, SESSIONS, Kept, done_note, load_kept, over_files, waiting_note, write_note
 from canon.results.track import Say, Tracked, project_home, tracking_store
 from canon.workspaces.profiles import applied_profile
 
@@ -33,7 +31,7 @@ def settle_sessions(project: Project, say: Say) -> None:
     A store that does not answer is asked once.
     """
     down: set[str] = set()
-    for file, kept in over_files(project_home(project.root) / SESSIONS):
+    for file, kept in over_files(project_home(project.root)):
         if kept.store not in down:
             if settle(project, kept, say):
                 file.remove()
@@ -64,7 +62,7 @@ def settle(project: Project, kept: Kept, say: Say) -> bool:
             return False
     _say_ended(settled.ended, say)
     if settled.waiting:
-        _note_waiting(home / SESSIONS, kept.pipeline, waiting=True)
+        write_note(waiting_note(home, kept.pipeline))
     return True
 
 
@@ -98,29 +96,18 @@ def adopt_tracked(
     if tracked.run_id is None:
         return
     uri, home = tracking_store(project, applied_profile(project))
-    folder = home / SESSIONS
     named = environ.get(SESSION_VARIABLE, "")
-    session = named if _is_open(folder, named, clean(uri)) and may_hold(uri, named) else None
-    if session is None and not waiting_file(folder, pipeline.name).exists():
+    session = named if _is_open(home, named, clean(uri)) and may_hold(uri, named) else None
+    if session is None and not waiting_note(home, pipeline.name).exists():
         return
     try:
         entries = entry_hashes(load_lock(project.root, pipeline))
         found = adopt_runs(uri, home, session, tracked.run_id, pipeline.name, entries)
-        _note_waiting(folder, pipeline.name, waiting=found.waiting)
+        write_note(waiting_note(home, pipeline.name), there=found.waiting)
         if session and not found.open and all(stage.outs for stage in declared_stages(project, pipeline)):
-            write_bytes(done_file(folder, session), b"")
+            write_note(done_note(home, session))
     except CanonError as error:
         say(f"canon: the MLflow runs of the stages are not below the result's row yet: {clean_urls(str(error))}")
-
-
-def _note_waiting(folder: Path, pipeline: str, *, waiting: bool) -> None:
-    """Note that runs wait for a row: without it no command asks a store for them."""
-    file = waiting_file(folder, pipeline)
-    with contextlib.suppress(CanonError, OSError):
-        if waiting:
-            write_bytes(file, b"")
-        else:
-            file.unlink(missing_ok=True)
 
 
 def entry_hashes(lock: Lock) -> dict[str, str]:
@@ -128,11 +115,12 @@ def entry_hashes(lock: Lock) -> dict[str, str]:
     return {stage: sha256_of(entry) for stage, entry in lock.entries.items()}
 
 
-def _is_open(folder: Path, session: str, store: str) -> bool:
+def _is_open(home: Path, session: str, store: str) -> bool:
     """Tell whether there is such a session, and its stages' runs are in that store."""
     try:
         return (
-            bool(ID.fullmatch(session)) and load_kept((folder / f"{session}.json").read_bytes(), session).store == store
+            bool(ID.fullmatch(session))
+            and load_kept((home / SESSIONS / f"{session}.json").read_bytes(), session).store == store
         )
     except (OSError, ValueError):
         return False
