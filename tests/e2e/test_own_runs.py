@@ -219,17 +219,19 @@ time.sleep(600)
 
 def test_what_a_killed_session_left_open_the_next_command_closes(small: Path, run: Run) -> None:
     with subprocess.Popen([sys.executable, "-c", OPEN], cwd=small, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        session, watcher = process.stdout.readline().split()
-        end = os.pidfd_open(int(watcher))
-        client = local_store(small).client
-        own = client.create_run("0", tags={"canon.session": session, "canon.stage": "fit\x1b[2J"})
-        said: list[str] = []
-        settle_sessions(load_project(small), said.append)  # it is alive
-        assert (said, sessions_of(small)) == ([], [f"{session}.json"])
-        _, mine = opened(small, said)
-        live = client.create_run("0", tags={"canon.session": mine.id})
-        process.send_signal(signal.SIGKILL)
+        try:
+            assert process.stdout is not None
+            session, watcher = process.stdout.readline().split()
+            end = os.pidfd_open(int(watcher))
+            client = local_store(small).client
+            own = client.create_run("0", tags={"canon.session": session, "canon.stage": "fit\x1b[2J"})
+            said: list[str] = []
+            settle_sessions(load_project(small), said.append)  # it is alive
+            assert (said, sessions_of(small)) == ([], [f"{session}.json"])
+            _, mine = opened(small, said)
+            live = client.create_run("0", tags={"canon.session": mine.id})
+        finally:
+            process.send_signal(signal.SIGKILL)
     assert select.select([end], [], [], 60)[0], "the process that watched it is left"
     os.close(end)
     done = run(small, "canon", "log")

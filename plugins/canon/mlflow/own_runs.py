@@ -32,6 +32,8 @@ TAG_ENTRY = "canon.entry"
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 IDS_A_SEARCH = 500
 """Experiments that are named in one search: each is a variable of an SQL statement."""
+LONGEST = 200
+"""Characters of a tag that are said."""
 MOST_PAGES = 100
 """Pages of an answer that are read: a server may name a next one for ever."""
 
@@ -111,10 +113,10 @@ def settle_runs(uri: str, root: Path, ending: Ending) -> Settled:
         runs = _of_session(client, ending.session)
         ended: Counter[tuple[str, str]] = Counter()
         for run in runs:
-            stage = printable(run.data.tags.get(TAG_STAGE, ""))
+            stage = run.data.tags.get(TAG_STAGE, "")
             status = ending.stages.get(stage, ending.other)
             if run.info.status == RUNNING and _takes(client.set_terminated, run.info.run_id, status):
-                ended[stage, status] += 1
+                ended[printable(stage)[:LONGEST], status] += 1
         row = _row(client, ending.pipeline, ending.result) if ending.result else None
         if row:
             _adopt(client, runs, row)
@@ -197,7 +199,8 @@ def _own_run(run: Run, uri: str) -> OwnRun:
     tags = run.data.tags
     url = run_url(uri, str(run.info.experiment_id), str(run.info.run_id)) or ""
     name = run.info.run_name or tags.get("mlflow.runName", "")
-    return OwnRun(*map(printable, (run.info.run_id, tags.get(TAG_STAGE, ""), name, url)))
+    run_id, stage, own = (printable(text)[:LONGEST] for text in (run.info.run_id, tags.get(TAG_STAGE, ""), name))
+    return OwnRun(run_id, stage, own, printable(url))
 
 
 def _row(client: MlflowClient, name: str, result: str) -> str | None:

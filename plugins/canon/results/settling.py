@@ -14,7 +14,7 @@ from canon.mlflow.own_runs import Ending, adopt_runs, may_hold, settle_runs
 from canon.mlflow.stage_store import check_server
 from canon.mlflow.store import clean, tracking_uri
 from canon.model.canonical import sha256_of
-from canon.model.errors import CanonError, StoreRefusedError, StoreUnavailableError
+from canon.model.errors import CanonError, StoreRefusedError
 from canon.model.project import Pipeline, Project
 from canon.processes import kept_environment
 from canon.results.locks import Lock, declared_stages, load_lock
@@ -54,7 +54,7 @@ def settle(project: Project, kept: Kept, say: Say) -> bool:
         except StoreRefusedError as error:
             say(f"canon: MLflow runs of stages may be open still, and are left so: {clean_urls(str(error))}")
             return True
-        except StoreUnavailableError as error:
+        except CanonError as error:  # it does not answer, mostly
             say(f"canon: {clean_urls(str(error))}")
             say(
                 "canon: MLflow runs of stages may be open still; the next `canon run`, `canon log` or `canon track` closes them"
