@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from canon.connections import no_proxies
 from canon.mlflow.store import LOCK_TIMEOUT, SQLITE, clean, sqlite_file, store_lock
-from canon.model.errors import StoreUnavailableError
+from canon.model.errors import StoreUnavailableError, printable
 from canon.model.stage import Stage
 
 OWN_STORES = ("mlflow.db", "mlruns")
@@ -54,7 +54,7 @@ def check_server(uri: str) -> None:
     if not (status == requests.codes.ok and kind.startswith("application/json")) and not (
         signed and status in {401, 403}
     ):
-        raise StoreUnavailableError(f"MLflow at {clean(uri)} answers {status} ({kind[:40] or 'nothing'})")
+        raise StoreUnavailableError(f"MLflow at {clean(uri)} answers {status} ({printable(kind)[:40] or 'nothing'})")
 
 
 def _address(uri: str, folder: Path) -> str | None:
