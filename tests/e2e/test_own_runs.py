@@ -302,6 +302,16 @@ def test_a_file_that_no_session_wrote_is_removed_and_one_that_cannot_be_written_
         "a.json": "{",
         f"{'b' * 32}.json": "[]",
         f"{'c' * 32}.json": json.dumps({"session": "c" * 32}),
+        f"{'d' * 32}.json": json.dumps(
+            {
+                "session": "d" * 32,
+                "pipeline": "../../up",
+                "store": "sqlite:///x",
+                "stages": {},
+                "entries": {},
+                "other": "KILLED",
+            }
+        ),
     }.items():
         (folder / name).write_text(text)
     said: list[str] = []

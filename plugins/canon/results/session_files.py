@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from canon.model.errors import CanonError
+from canon.model.fields import NAME
 from canon.output.files import write_bytes
 
 SESSIONS = ".dvc/tmp/canon/sessions"
@@ -57,6 +58,8 @@ def load_kept(content: bytes, session: str) -> Kept:
     ):
         raise ValueError("something is missing in it")
     pipeline, store, other = map(str, texts)
+    if not re.fullmatch(NAME, pipeline):  # it becomes part of a path and of a search
+        raise ValueError(f"{pipeline!r} is no name of a pipeline")
     return Kept(session, pipeline, store, stages, other, result, entries, pid if isinstance(pid, int) else 0)
 
 
