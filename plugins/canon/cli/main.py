@@ -19,6 +19,7 @@ from canon.model.errors import CanonError, printable
 
 COMMANDS = {
     "files": ("check", "render", "schema"),
+    "graph": ("graph",),
     "data": ("data", "profile"),
     "results": ("track", "log"),
     "experiment": ("experiment",),

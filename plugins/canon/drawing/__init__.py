@@ -1,0 +1,1 @@
+"""`canon graph`: a project as a picture, from what is declared to what is deployed."""
