@@ -11,7 +11,8 @@ import typer
 from canon.cli.complete import complete_pipeline
 from canon.cli.console import put, put_json, say
 from canon.model.errors import UsageError
-from canon.model.project import find_root, load_project
+from canon.model.project import load_project
+from canon.model.root import find_root
 
 if TYPE_CHECKING:
     from canon.drawing.picture import Picture

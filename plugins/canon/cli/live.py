@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from canon.argo.status import ERROR, FAILED, OMITTED, RUNNING, SKIPPED, SUCCEEDED, WAITING, Snapshot, TaskState
 from canon.cli.console import say
+from canon.cli.tables import chosen_rows, format_elapsed
 from canon.model.cluster import MAIN
 
 if TYPE_CHECKING:
@@ -33,11 +32,6 @@ STYLES = {
 SILENT = frozenset({SKIPPED, OMITTED})
 """What Argo says of these is its condition."""
 ORDER = (FAILED, ERROR, RUNNING, WAITING, SUCCEEDED, SKIPPED, OMITTED)
-
-
-def shows_tables() -> bool:
-    """Tell whether stderr is a terminal that a table can stand on."""
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def format_state(state: TaskState) -> str:
@@ -135,7 +129,9 @@ class Table:
             return Text(f"{self._title}: waiting")
         states = [(path, label, found.tasks.get(path) or TaskState(path, WAITING)) for path, label in self._rows]
         room = max(5, self._live.console.height - 6 - sum(map(len, self._tails.values())))
-        shown, hidden = _chosen(states, room)
+        shown, left = chosen_rows(states, [(ORDER.index(state.phase), 0.0) for _, _, state in states], room)
+        phases = [states[number][2].phase for number in left]
+        hidden = f"and {', '.join(f'{phases.count(each)} {each}' for each in ORDER if each in phases)}" if left else ""
         for path, label, state in shown:
             note = state.progress or ("" if state.phase in SILENT else state.message)
             table.add_row(
@@ -160,23 +156,7 @@ def _plain(state: TaskState) -> TaskState:
     return TaskState(state.name, state.phase, attempt=state.attempt)
 
 
-def _chosen(
-    states: Sequence[tuple[str, str, TaskState]], room: int
-) -> tuple[Sequence[tuple[str, str, TaskState]], str]:
-    """The rows that there is room for, what runs or failed first, and in words how many of what are left out."""
-    if len(states) <= room:
-        return states, ""
-    ranked = sorted(range(len(states)), key=lambda number: ORDER.index(states[number][2].phase))
-    kept = set(ranked[:room])
-    left = [states[number][2].phase for number in range(len(states)) if number not in kept]
-    counts = ", ".join(f"{left.count(phase)} {phase}" for phase in ORDER if phase in left)
-    return [states[number] for number in sorted(kept)], f"and {counts}"
-
-
 def _elapsed(state: TaskState) -> str:
     if state.started is None or state.phase in SILENT:
         return ""
-    seconds = max(0, int(((state.finished or datetime.now(UTC)) - state.started).total_seconds()))
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    return format_elapsed(((state.finished or datetime.now(UTC)) - state.started).total_seconds())

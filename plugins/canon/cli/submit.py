@@ -125,7 +125,8 @@ def task_rows(tasks: Sequence[Task]) -> list[tuple[str, str]]:
 
 def watch_to_its_end(argo: ArgoServer, created: Created, rows: Sequence[tuple[str, str]]) -> int:
     """Show a workflow until it has ended; return the exit code for that. Ctrl-C ends the watching, not the workflow."""
-    from canon.cli.live import Lines, Table, shows_tables
+    from canon.cli.live import Lines, Table
+    from canon.cli.tables import shows_tables
     from canon.model.cluster import DELIVER
     from canon.workflows.watch import check_reference, watch_command, watched
 

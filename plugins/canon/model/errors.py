@@ -31,6 +31,8 @@ def listed(names: Sequence[str], most: int = 5) -> str:
 
 def printable(text: str) -> str:
     """A text of somebody else's for a terminal: lines and tabs stay, what could move its cursor or change its colours goes."""
+    if text.isprintable():  # most are, and some are long
+        return text
     return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
 
 
