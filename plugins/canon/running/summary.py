@@ -24,7 +24,7 @@ _WORTH = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric and its value in the run before, where there was one."""
+    """A metric and its value in the run before, where there was one. ``name``: with its stage where several have one of that name."""
 
     name: str
     now: float
@@ -67,12 +67,17 @@ def build_summary(
     seconds: float,
     *,
     took: Mapping[str, float],
-    before: Mapping[str, float],
+    before: Mapping[str, Mapping[str, float]],
     row: str = "",
 ) -> Summary:
-    """``took``: seconds of stages in earlier runs; ``before``: metrics as they were when this one began; ``row``: an address or an id."""
+    """``took``: seconds of stages in earlier runs; ``before``: their metrics as they were when this one began; ``row``: an address or an id."""
     cached = [event.stage for event in events.values() if event.state is State.CACHED]
-    metrics = {name: value for event in events.values() for name, value in event.metrics.items()}
+    shared = Counter(name for event in events.values() for name in event.metrics)
+    metrics = tuple(
+        Metric(name if shared[name] == 1 else f"{event.stage}: {name}", value, before.get(event.stage, {}).get(name))
+        for event in events.values()
+        for name, value in event.metrics.items()
+    )
     return Summary(
         pipeline,
         events,
@@ -80,7 +85,7 @@ def build_summary(
         serial=sum(event.took for event in events.values() if event.state in RAN),
         cached=sum(took.get(stage, 0.0) for stage in cached),
         unknown=sum(stage not in took for stage in cached),
-        metrics=tuple(Metric(name, value, before.get(name)) for name, value in metrics.items()),
+        metrics=metrics,
         row=row,
         counts=Counter(event.state for event in events.values()),
     )

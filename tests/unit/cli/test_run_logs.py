@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from canon.cli import run_logs
+from canon.cli import run_logs, run_view
 from canon.cli.run_logs import Interleaved
 from canon.running.events import Event, State
 from canon.running.logs import Follower
@@ -113,3 +113,18 @@ def test_on_a_terminal_names_have_colours(monkeypatch: pytest.MonkeyPatch) -> No
     assert view._prefix("s0") == "\x1b[36ms0  |\x1b[0m "
     assert view._prefix("s1") == "\x1b[33ms1  |\x1b[0m "
     assert view._prefix("s10")[:5] == view._prefix("s0")[:5]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "logs", "table"), [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_a_table_is_for_terminals_and_not_beside_logs(
+    *, terminal: bool, logs: bool, table: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_view, "shows_tables", lambda: terminal)
+    said = Said()
+    with run_view.opened_view("co2", said.tell, said, logs=logs) as view:
+        view.tell(event("a", State.BLOCKED))
+        view.say("said")
+    assert (said.lines == ["a: blocked", "said"]) is not table
+    assert view.told_tails is not table

@@ -24,7 +24,7 @@ def event(stage: str, state: State, took: float = 0.0, **more: Any) -> Event:
     return Event(stage, state, 1.0, took, **more)
 
 
-def summed(*listed: Event, seconds: float = 10.0, took: Mapping[str, float] | None = None, before: Mapping[str, float] | None = None, row: str = "") -> Summary:  # fmt: skip
+def summed(*listed: Event, seconds: float = 10.0, took: Mapping[str, float] | None = None, before: Mapping[str, Mapping[str, float]] | None = None, row: str = "") -> Summary:  # fmt: skip
     return build_summary("co2", events(*listed), seconds, took=took or {}, before=before or {}, row=row)
 
 
@@ -32,7 +32,7 @@ def test_what_ran_what_was_cached_what_that_saved_and_the_metrics_beside_those_b
     summary = summed(
         event("load", State.UNCHANGED), event("a", State.DONE, 60.0), event("b", State.DONE, 9.6, metrics={"rmse": 0.75, "r2": math.nan}),
         event("c", State.CACHED, metrics={"mae": 2.0, "bias": 0.0}), event("d", State.CACHED),
-        seconds=61.4, took={"c": 185.2, "a": 3.0}, before={"rmse": 1.0, "mae": 2.0, "r2": math.nan}, row="http://mlflow/#/experiments/1/runs/2",
+        seconds=61.4, took={"c": 185.2, "a": 3.0}, before={"b": {"rmse": 1.0, "r2": math.nan}, "c": {"mae": 2.0}, "x": {"bias": 1.0}}, row="http://mlflow/#/experiments/1/runs/2",
     )  # fmt: skip
     assert format_summary(summary, tails=True) == [
         "co2: 1 unchanged, 2 cached, 2 done, in 1 min 01 s",
@@ -89,7 +89,7 @@ def test_what_failed_ends_with_its_last_words_and_the_path_of_all_of_them(
 def test_of_many_metrics_those_that_changed_are_shown_and_of_many_stages_some() -> None:
     metrics = {f"m{number:02}": float(number) for number in range(40)}
     before = {**metrics, "m30": 0.0, "m39": -1.0}
-    lines = format_summary(summed(event("a", State.DONE, metrics=metrics), before=before), tails=True)
+    lines = format_summary(summed(event("a", State.DONE, metrics=metrics), before={"a": before}), tails=True)
     table = lines[2:]
     assert [line.split()[0] for line in table[:4]] == ["metric", "m30", "m39", "m00"]
     assert table[1].split() == ["m30", "0", "30", "+30"]
@@ -100,6 +100,15 @@ def test_of_many_metrics_those_that_changed_are_shown_and_of_many_stages_some() 
     lines = format_summary(summed(*done, seconds=100), tails=True)
     assert lines[:2] == ["co2: 200 done, in 1 min 40 s", "  ran: s0 (1.0 s), s1 (1.0 s), s2 (1.0 s), s3 (1.0 s), s4 (1.0 s) and 195 more"]  # fmt: skip
     assert max(map(len, lines)) <= 80
+
+
+def test_metrics_of_one_name_say_whose_they_are() -> None:
+    listed = [
+        event(f"fit@{number}", State.DONE, metrics={"rmse": float(number), f"only{number}": 1.0}) for number in (1, 2)
+    ]
+    lines = format_summary(summed(*listed, before={"fit@1": {"rmse": 1.0}, "fit@2": {"rmse": 1.0}}), tails=True)
+    assert [line.split("  ")[0] for line in lines[3:]] == ["only1", "fit@2: rmse", "only2", "fit@1: rmse"]
+    assert lines[4].split()[2:] == ["1", "2", "+1", "(+100.0%)"]
 
 
 def test_names_of_somebody_elses_move_no_cursor() -> None:
