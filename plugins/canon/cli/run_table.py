@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from canon.cli.above import Above
 from canon.cli.tables import chosen_rows, format_elapsed
 from canon.running.events import FINAL, Event, State
 from canon.running.logs import last_lines
@@ -70,10 +72,12 @@ class Table:
 
         self._title, self._own_runs, self._now = title, own_runs, now
         self._frame: Frame | None = None
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or Console(file=sys.stderr, highlight=False)
         self._live = Live(
             console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False, get_renderable=self._drawn
         )  # fmt: skip
+        self._above = Above(self.say, sys.stderr)
+        self._stack = contextlib.ExitStack()
         self._events: dict[str, Event] = {}
         self._began: dict[str, float] = {}
         self._first = now()
@@ -84,16 +88,20 @@ class Table:
     def __enter__(self) -> Self:
         self._first = self._now()
         self._live.start()
+        self._stack.enter_context(contextlib.redirect_stderr(self._above))
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the last table standing."""
+        """Leave the last table standing, where anything happened."""
         self._over.set()
         self._changed.set()
         self._thread.join()
+        self._above.close_line()
+        self._stack.close()
+        self._live.transient = all(event.state is State.UNCHANGED for event in self._events.values())
         with contextlib.suppress(OSError):  # the terminal is gone
             self._draw()
             self._live.stop()
@@ -107,11 +115,11 @@ class Table:
         self._changed.set()
 
     def say(self, text: str) -> None:
-        """Print a text above the table."""
+        """Print a text above the table; of escape sequences in it colours alone are left."""
         from rich.text import Text
 
         with contextlib.suppress(OSError):
-            self._console.print(Text(text), soft_wrap=True)
+            self._console.print(Text.from_ansi(text), soft_wrap=True)
 
     def _draw_on(self) -> None:
         while not self._over.is_set():
@@ -144,7 +152,8 @@ class Table:
         rows = tuple(_row(event, began.get(event.stage), now) for event in shown)
         whole = Counter(event.state for event in events)
         final = sum(whole[state] for state in FINAL)
-        head = f"{self._title}: {final} of {len(events)} stages, {format_elapsed(now - self._first)}"
+        stages = f"{final} of {len(events)} stages" if events else "what has changed?"
+        head = f"{self._title}: {stages} {format_elapsed(now - self._first)}"
         return Frame((size.width, size.height), head, rows, f"and {rest}" if rest else "", runs)
 
     def _drawn(self) -> Any:  # noqa: ANN401  rich is loaded late

@@ -68,7 +68,7 @@ def test_each_state_with_its_time_and_what_there_is_to_say(tmp_path: Path) -> No
                 )
             )  # fmt: skip
     assert lines() == [
-        "co2: 5 of 7 stages, 0:00",
+        "co2: 5 of 7 stages 0:00",
         "load    unchanged",
         "clean   cached              rmse=0.25 mae=0.333333",
         "split   done       1:01:01  rmse=0.25 mae=0.333333",
@@ -111,7 +111,7 @@ def test_of_200_stages_those_that_run_and_failed_come_first_and_the_rest_is_coun
     table.tell(event("s170", State.FAILED))
     shown = lines()
     assert len(shown) <= 24 - 2
-    assert shown[0] == "co2: 91 of 200 stages, 0:00"
+    assert shown[0] == "co2: 91 of 200 stages 0:00"
     assert shown[-1] == "and 24 done, 106 waiting, 50 unchanged"
     states = dict(line.split()[:2] for line in shown[1:-1])
     assert {"s150": "running", "s170": "failed", "s180": "running", "s199": "running"}.items() <= states.items()
@@ -169,7 +169,8 @@ with Table("co2") as table:
     table.tell(Event("stage-100", State.RUNNING, time.time()))
     for word in sys.stdin:
         if word == "say\\n":
-            table.say("\\u6f22 above [bold]the[/bold] table")
+            print("\\u6f22 above [bold]the[/bold] table", file=sys.stderr)
+            print("bar 1\\rbar 2\\x1b[2J, not", end=f" {sys.stderr.isatty()}", file=sys.stderr)
             continue
         drawn, refresh = [], table._live.refresh
         table._live.refresh = lambda: (drawn.append(time.monotonic()), refresh())
@@ -204,6 +205,9 @@ def test_on_a_terminal_it_follows_the_size_and_leaves_the_last_table(tmp_path: P
     frame = plain(wide.rpartition("co2: 0 of 200 stages")[2])
     assert len([line for line in frame if line.startswith("stage-")]) <= 12
     assert all(cell_len(line) <= 30 for line in plain(narrow.rpartition("co2: 0 of 200")[2]))
+    assert "bar 2, not False" in plain(left)
+    assert "bar 1" not in left
+    assert "\x1b[2J" not in left
     assert "co2: 0 of 200 stages" in left.rpartition("\x1b[?25h")[0]  # and then the cursor is shown again
 
 
@@ -218,6 +222,19 @@ def read(descriptor: int, until: str | None) -> str:
         while until is None or until not in found.decode(errors="replace"):
             found += os.read(descriptor, 1 << 16)
     return found.decode(errors="replace")
+
+
+def test_of_a_run_that_did_nothing_no_table_is_left() -> None:
+    for state, stands in ((State.UNCHANGED, False), (State.CACHED, True)):
+        console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True)
+        with Table("co2", console=console) as table:
+            assert table.frame().head == "co2: what has changed? 0:00"
+            table.tell(event("a", state))
+            table.tell(event("b", State.UNCHANGED))
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        last = text.rpartition("co2: 2 of 2")[2]
+        assert ("\x1b[2K" in last) is not stands
+        assert sys.stderr is not table._above
 
 
 @pytest.mark.parametrize(("term", "colour", "found"), [("xterm", "", (True, True)), ("dumb", "", (False, False)), ("xterm", "1", (True, False))])  # fmt: skip
