@@ -1,10 +1,13 @@
 """A picture as Mermaid text, as GitHub and others draw it.
 
 Labels are in quotes, with every character that Mermaid, the Markdown in its labels, or HTML could take for its own as an entity of Mermaid's (`#35;`;
-packages/mermaid/src/utils.ts, `encodeEntities`, and rendering-util/handle-markdown-text.ts). Ids hold letters, digits and `_` alone.
+packages/mermaid/src/utils.ts, `encodeEntities`, and rendering-util/handle-markdown-text.ts). Mermaid 10.9 and 11.17 were seen to draw some thousand
+names with all of that in them as what they are. Ids hold letters, digits and `_` alone.
 """
 
 from __future__ import annotations
+
+import re
 
 from canon.drawing.picture import Kind, Node, Picture, one_line
 
@@ -20,6 +23,12 @@ STYLES = {
 SHAPES = {Kind.DECLARED: ("[", "]"), Kind.AUTOMATED: ("([", "])"), Kind.ARTIFACT: ("[(", ")]")}
 MARKS = {Kind.DECLARED: "", Kind.AUTOMATED: "\u2699 ", Kind.ARTIFACT: ""}
 """Before a label: a gear. What comes out stands in Mermaid's own sign of a disk, and what is declared is pink."""
+
+
+_FOR_MERMAID = re.compile(
+    "(?<=fa:)(?=fa-)|(?<=fa[bklrs]:)(?=fa-)|(?<=\ufb02)(?=\u00b0)|(?<=\u00b6)(?=\u00df)|(?<=\\$)(?=\\$)"
+)
+"""What Mermaid looks for once entities are decoded: icons, its own marks of entities, formulas. A blank without width goes in between."""
 
 
 def format_mermaid(picture: Picture) -> str:
@@ -63,15 +72,19 @@ def shortened(line: str, most: int = LONGEST) -> str:
 def escape_label(text: str) -> str:
     """One line of a label between quotes, that shows as it is."""
     line = shortened(one_line(text)) or " "  # nothing between quotes is no label in Mermaid's grammar
+    line = _FOR_MERMAID.sub("\u200b", line)
     return "".join(char if _is_safe(line, place) else f"#{ord(char)};" for place, char in enumerate(line))
 
 
 def _is_safe(line: str, place: int) -> bool:
     char = line[place]
     if char.isalnum():
-        return char != "\ufb02"  # Mermaid's own mark of an entity begins with this ligature
+        return True
     if char == " ":
-        return 0 < place < len(line) - 1 and line[place - 1] != " "
+        inside = 0 < place < len(line) - 1 and line[place - 1] != " "
+        return inside and not line[:place].lower().endswith(
+            "direction"
+        )  # which makes another statement of the whole line
     inside = 0 < place < len(line) - 1 and line[place - 1].isalnum() and line[place + 1].isalnum()
     if char == ".":  # what begins with `www.` would be a link, and `1. ` a list
         return inside and not line[:place].lower().endswith("www")

@@ -17,7 +17,7 @@ HOSTILE = (
     'a"]', "]) --> evil", "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "%%{init: {'theme': 'dark'}}%%", "a\n  b --> c", "a;b", "#quot;",
     "style x:#35;", "classDef declared:#fff;", "end", "`**x**`", "__init__", "1. one", "- one", "# one", "www.example.com", "http://example.com/",
     "a@example.com", "\u202egnp.exe", "\u05d0\u05d1.csv", "\x1b[31m", "\x00", "\ud800", "fa:fa-bomb", "\ufb02\u00b0\u00b035\u00b6\u00df", "click x call f()", "---",
-    "]]>", "&amp;", "-->", "<!--", "\u6f22" * 50, "x" * 500, " ", "", "a  b", "\u2028", "${x}", "{{x}}",
+    "]]>", "&amp;", "-->", "<!--", "\u6f22" * 50, "x" * 500, " ", "", "a  b", "\u2028", "${x}", "{{x}}", "$$x$$", "direction LR", "a direction   TB b", "fa:fa-x fab:fa-y", "@{shape: x}", "~~a~~", "[a](b)", "    code", "| a | b |", "1) a",
 )  # fmt: skip
 SVG = "{http://www.w3.org/2000/svg}"
 LINES = (
@@ -47,7 +47,9 @@ def labels_of(text: str) -> list[str]:
         if "label" in match.groupdict() and match["label"] is not None:
             assert not re.search(r"[<>`{}%&_*\\|]", match["label"].replace("<br/>", "")), line
             first = match["label"].split("<br/>")[0]
-            found.append(re.sub(r"#(\d+);", lambda each: chr(int(each[1])), first).removeprefix("\u2699 "))
+            found.append(
+                re.sub(r"#(\d+);", lambda each: chr(int(each[1])), first).removeprefix("\u2699 ").replace("\u200b", "")
+            )
     return found
 
 
@@ -114,6 +116,19 @@ def test_it_can_be_read_on_a_light_and_a_dark_page() -> None:
     for fill, line in svg.FILLS.values():
         assert min(contrast(svg.TEXT, fill), contrast(svg.SMALL, fill)) > 4.5
         assert contrast(line, fill) > 3
+
+
+def test_icons_and_entities_of_mermaids_own_are_text() -> None:
+    """It looks for them in what it has decoded (rendering-util/createText.ts; mermaidAPI.ts on all of the picture)."""
+    text = re.sub(
+        r"#(\d+);",
+        lambda each: chr(int(each[1])),
+        escape_label("$$$ fa:fa-x fab:fa-y \ufb02\u00b0\u00b060\u00b6\u00df"),
+    )
+    assert not re.search("fa[bklrs]?:fa-|\ufb02\u00b0|\u00b6\u00df|[$][$]", text)
+    assert not re.search(
+        r"direction\s", escape_label("a direction LR")
+    )  # flow.jison takes a line that has this for one of its own
 
 
 def test_ids_differ_where_names_do_and_stay_whatever_else_is_there() -> None:
