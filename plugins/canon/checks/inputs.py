@@ -9,7 +9,7 @@ from pathlib import Path
 from canon.dvc.ignore import IgnoreRules
 from canon.git import tracked_paths, untracked_paths
 from canon.model.errors import CanonError, Problem, ProblemsError, listed
-from canon.model.paths import is_url
+from canon.model.paths import is_url, leaves_repository
 from canon.model.pins import ProfilePins, has_credentials
 from canon.model.project import Pipeline, Project
 from canon.model.stage import Stage
@@ -133,7 +133,11 @@ def _untracked_problems(
     root: Path, deps: Mapping[str, Stage], files: Mapping[str, str], made: set[str]
 ) -> Iterator[Problem]:
     folders = [path for path in deps if (root / path).is_dir() and not _is_made(path, made)]
-    single = [path for path in deps if (root / path).is_file() and not _is_made(path, made)]
+    single = [
+        path
+        for path in deps
+        if (root / path).is_file() and not _is_made(path, made) and not leaves_repository(path)
+    ]
     if not folders and not single:
         return
     tracked = tracked_paths(root)

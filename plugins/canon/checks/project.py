@@ -8,10 +8,10 @@ from pathlib import Path
 from canon.adapters import render_project
 from canon.argo.sizes import size_problems
 from canon.checks.inputs import input_problems, overlay_problems, pin_problems
-from canon.checks.stages import code_problems, path_problems, pod_problems
+from canon.checks.stages import code_problems, is_clustered, path_problems, pod_problems
 from canon.dvc.ignore import IgnoreRules
 from canon.dvc.refusals import refusals
-from canon.dvc.render import declared_in, resolve_pipeline
+from canon.dvc.render import declared_in, resolve_pipeline, untracked_in
 from canon.git import check_repository, head_commit, is_ignored, tracked_files
 from canon.model.declaration import TRACK, data_stage
 from canon.model.errors import CanonError, Problem, ProblemsError
@@ -49,10 +49,10 @@ def check_project(root: Path) -> tuple[Problem, ...]:
     with_track = [stage for of_pipeline in resolved.values() for stage in of_pipeline]
     stages = {name: [stage for stage in of_pipeline if stage.name != TRACK] for name, of_pipeline in resolved.items()}
     everything = [stage for of_pipeline in stages.values() for stage in of_pipeline]
-    files = declared_in(project)
+    files, untracked = declared_in(project), untracked_in(project)
     checks: list[Callable[[], Iterator[Problem] | tuple[Problem, ...]]] = [
-        lambda: refusals(root, with_track, files),
-        lambda: path_problems(root, everything, files),
+        lambda: refusals(root, with_track, files, untracked),
+        lambda: path_problems(root, everything, files, () if is_clustered(project) else untracked),
         lambda: _stale_problems(project) if in_git and len(resolved) == len(project.pipelines) else (),
         lambda: pin_problems(project),
         lambda: overlay_problems(project),

@@ -29,11 +29,17 @@ def _problem(
     )
 
 
-def path_problems(root: Path, stages: Iterable[Stage], files: Mapping[str, str]) -> Iterator[Problem]:
-    """Yield deps, outs and params files that lie outside of the repository, by ``..``, absolute or through a link."""
+def path_problems(
+    root: Path, stages: Iterable[Stage], files: Mapping[str, str], untracked: Collection[str] = ()
+) -> Iterator[Problem]:
+    """Yield deps, outs and params files that lie outside of the repository, by ``..``, absolute or through a link.
+
+    In a dvc.yaml of ``untracked`` they are warnings, where DVC takes them: not an out that it would have to cache.
+    """
     top = root.resolve()
     known: dict[str, bool] = {}
     for stage in stages:
+        cached = {path for path, out in zip(stage.out_paths, stage.outs, strict=True) if out.cache}  # DVC would not save it
         for kind, paths in (
             ("deps", stage.dep_paths),
             ("outs", stage.out_paths),
@@ -44,7 +50,8 @@ def path_problems(root: Path, stages: Iterable[Stage], files: Mapping[str, str])
                     continue
                 finding = path_finding(path)
                 if finding:
-                    yield _problem(stage, files, f".{kind}", *finding)
+                    legal = stage.file in untracked and path not in cached and not path_finding(path, outside=True)
+                    yield _problem(stage, files, f".{kind}", *finding, "warning" if legal else "error")
                     continue
                 # An out that is a link itself is replaced by the stage; what lies above it is not.
                 followed = path if kind != "outs" or not (root / path).is_symlink() else posixpath.dirname(path)
@@ -101,9 +108,14 @@ def _covered(file: str, deps: set[str]) -> bool:
     return "." in deps
 
 
+def is_clustered(project: Project) -> bool:
+    """Tell whether a profile runs in a cluster."""
+    return any(profile.namespace for profile in project.settings.profiles.values())
+
+
 def pod_problems(project: Project, stages: Mapping[str, Sequence[Stage]]) -> Iterator[Problem]:
     """Yield stages that could not run as a pod: errors where a profile has a namespace, else warnings."""
-    clustered = any(profile.namespace for profile in project.settings.profiles.values())
+    clustered = is_clustered(project)
     for pipeline in project.pipelines:
         files = {pipeline.declaration.dvc_file: pipeline.file}
         of_pipeline = stages.get(pipeline.name, ())

@@ -43,7 +43,7 @@ def render_pipelines(project: Project) -> tuple[RenderedFile, ...]:
         environment = render_environment(pipeline)
         if environment is not None:
             files.append(environment)
-    problems += project.placed(refusals(project.root, stages, declared_in(project)))
+    problems += project.placed(refusals(project.root, stages, declared_in(project), untracked_in(project)))
     if problems:
         raise ProblemsError(problems)
     return tuple(files)
@@ -52,6 +52,11 @@ def render_pipelines(project: Project) -> tuple[RenderedFile, ...]:
 def declared_in(project: Project) -> dict[str, str]:
     """Generated dvc.yaml → the declaration that it is made from."""
     return {pipeline.declaration.dvc_file: pipeline.file for pipeline in project.pipelines}
+
+
+def untracked_in(project: Project) -> frozenset[str]:
+    """The dvc.yaml of pipelines whose results no stage writes."""
+    return frozenset(each.declaration.dvc_file for each in project.pipelines if not each.declaration.track)
 
 
 def render_environment(pipeline: Pipeline) -> RenderedFile | None:
@@ -247,7 +252,12 @@ def _with(definition: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]
 def _at_root(definition: Mapping[str, Any], wdir: str, folder: str) -> dict[str, Any]:
     """Let a stage of a dvc.yaml in a folder start from the root."""
     rest = {key: value for key, value in definition.items() if key != "wdir"}
-    place = posixpath.join(_relative(".", folder), wdir) if "${" in wdir else _relative(wdir, folder)
+    if "${" not in wdir:
+        place = _relative(wdir, folder)
+    elif wdir.startswith(f"{folder}/"):  # a template below the folder stays as it is there
+        place = wdir.removeprefix(f"{folder}/")
+    else:
+        place = posixpath.join(_relative(".", folder), wdir)
     return rest if place == "." else _with(rest, "wdir", place)
 
 

@@ -87,7 +87,7 @@ def _is_item(item: Mapping[str, Any]) -> bool:
 
 
 def reasons_without_entry(stage: Stage, entry: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """Why DVC never makes a run-cache entry (with data) for a stage, each with its remedy; empty when it does.
+    """Why DVC never makes a run-cache entry (with data) that others can use for a stage, each with its remedy; empty when it does.
 
     With the stage's lock entry also what depends on the content of its params files.
     """
@@ -104,7 +104,7 @@ def _reasons(stage: Stage) -> Iterator[str]:
     for out in stage.outs:
         yield from _reasons_of_out(stage, out)
     for dep in (*stage.deps, *(file for file, _ in stage.params)):
-        if is_url(dep):
+        if is_url(dep) or leaves_repository(stage.from_root(dep)):
             yield f"its dep `{dep}` lies outside of the repository; declare it under `data:`"
 
 

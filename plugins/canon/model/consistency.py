@@ -129,7 +129,7 @@ def _stage_findings(declaration: Declaration) -> Iterator[_Finding]:
                 f"Canon generates a stage of this name (for `{generated[name]}`)",
                 "rename the stage",
             )
-        if any(character in name for character in "\\/@:;") or not name.strip():
+        if "@" in name or not name:  # `dvc stage add` allows less, and DVC runs what stands in a dvc.yaml
             yield ("stages", name), f"DVC does not allow the stage name {name!r}", "use letters, digits, `-` and `_`"
         if isinstance(stage, ForeachDefinition):
             yield from _foreach_findings(name, stage)
@@ -167,6 +167,7 @@ def _path_findings(declaration: Declaration) -> Iterator[_Finding]:
     if normal != declaration.dvc_file and not leaves_repository(normal):
         yield ("dvc_file",), "is not written plainly", f"write `{normal}`"
     paths: list[tuple[Place, str]] = [(("dvc_file",), declaration.dvc_file)]
+    read: list[tuple[Place, str]] = []
     paths += [(("params", name), path) for name, path in declaration.params.items()]
     paths += [(("artifacts", name, "path"), artifact.path) for name, artifact in declaration.artifacts.items()]
     if declaration.environment and declaration.environment.requirements:
@@ -174,19 +175,22 @@ def _path_findings(declaration: Declaration) -> Iterator[_Finding]:
     own = list(paths)
     paths += [(("metrics", index), path) for index, path in enumerate(declaration.metrics or ())]
     paths += [(("parameters", index), path) for index, path in enumerate(declaration.parameters or ())]
-    paths += [(("vars", index), item.partition(":")[0]) for index, item in enumerate(declaration.vars or ()) if isinstance(item, str)]  # fmt: skip
-    outs: list[tuple[Place, str]] = [(("data", name, "path"), data.path) for name, data in declaration.data.items()]
+    read += [(("vars", index), item.partition(":")[0]) for index, item in enumerate(declaration.vars or ()) if isinstance(item, str)]  # fmt: skip
+    made: list[tuple[Place, str]] = []
+    data_outs: list[tuple[Place, str]] = [(("data", name, "path"), data.path) for name, data in declaration.data.items()]
     for name, stage in declaration.stages.items():
         keys: Place = ("stages", name, "do") if isinstance(stage, ForeachDefinition) else ("stages", name)
         definition = stage.do if isinstance(stage, ForeachDefinition) else stage
-        for holder, found in ((paths, _read_paths(definition)), (outs, _written_paths(definition))):
-            holder += [((*keys, *place), path) for place, path in found]
-    for place, path, judge in (
-        *((place, path, path_finding) for place, path in paths),
-        *((place, path, out_finding) for place, path in outs),
+        read += [((*keys, *place), path) for place, path in _read_paths(definition)]
+        made += [((*keys, *place), path) for place, path in _written_paths(definition)]
+    outside = not declaration.track  # a result knows what lies in the repository; what DVC alone runs may lie where DVC allows
+    for place, path, finding in (
+        *((place, path, path_finding(path)) for place, path in paths),
+        *((place, path, path_finding(path, outside=outside)) for place, path in read),
+        *((place, path, out_finding(path, outside=outside)) for place, path in made),
+        *((place, path, out_finding(path)) for place, path in data_outs),
     ):
-        finding = None if is_url(path) or "${" in path else judge(path)
-        if finding:
+        if finding and not is_url(path) and "${" not in path:
             yield place, *finding
     for name, data in declaration.data.items():
         own.append((("data", name, "path"), data.path))

@@ -25,13 +25,13 @@ def leaves_repository(path: str) -> bool:
     return path.startswith("/") or normal == ".." or normal.startswith("../")
 
 
-def path_finding(path: str) -> Finding | None:
-    """What is wrong with a path, relative to the root, that something is read from or written to."""
+def path_finding(path: str, *, outside: bool = False) -> Finding | None:
+    """What is wrong with a path, relative to the root, that something is read from or written to; ``outside``: it may lie outside."""
     if _CONTROL.search(path):
         return f"{path!r} holds a control character", "rename the file"
     if any(len(part.encode("utf-8", "surrogatepass")) > MAX_COMPONENT for part in path.split("/")):
         return f"`{path[:40]}…` has a name of more than {MAX_COMPONENT} bytes", "give it a shorter name"
-    if leaves_repository(path):
+    if not outside and leaves_repository(path):
         return (
             f"`{path}` leaves the repository",
             "use a path below the repository's root; declare data from elsewhere under `data:`",
@@ -39,10 +39,13 @@ def path_finding(path: str) -> Finding | None:
     return None
 
 
-def out_finding(path: str, dvc_files: tuple[str, ...] = ()) -> Finding | None:
-    """What is wrong with a path, relative to the root, as an out; ``dvc_files``: where dvc.yaml files lie."""
-    found = path_finding(path)
-    if found:
+def out_finding(path: str, dvc_files: tuple[str, ...] = (), *, outside: bool = False) -> Finding | None:
+    """What is wrong with a path, relative to the root, as an out; ``dvc_files``: where dvc.yaml files lie.
+
+    ``outside``: it may lie outside of the repository, as DVC allows.
+    """
+    found = path_finding(path, outside=outside)
+    if found or leaves_repository(path):
         return found
     normal = posixpath.normpath(path)
     remedy = "write to a file or folder that holds nothing else"

@@ -23,6 +23,8 @@ from canon.output.files import load_text
 from canon.output.yaml import compose_yaml, load_yaml
 
 PIPELINES = "pipelines"
+DVCS_OWN = ("dvc.yaml", "params.yaml")
+"""Files of DVC's that may lie in that folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,9 @@ def declaration_files(root: Path) -> tuple[str, ...]:
     return tuple(
         f"{PIPELINES}/{path.name}"
         for path in sorted(folder.glob("*.yaml"))
-        if not path.name.endswith((".pins.yaml", ".environment.yaml")) and not path.name.startswith(".")
+        if not path.name.endswith((".pins.yaml", ".environment.yaml"))
+        and not path.name.startswith(".")
+        and path.name not in DVCS_OWN
     )
 
 
