@@ -134,9 +134,7 @@ def _untracked_problems(
 ) -> Iterator[Problem]:
     folders = [path for path in deps if (root / path).is_dir() and not _is_made(path, made)]
     single = [
-        path
-        for path in deps
-        if (root / path).is_file() and not _is_made(path, made) and not leaves_repository(path)
+        path for path in deps if (root / path).is_file() and not _is_made(path, made) and not leaves_repository(path)
     ]
     if not folders and not single:
         return

@@ -39,7 +39,9 @@ def path_problems(
     top = root.resolve()
     known: dict[str, bool] = {}
     for stage in stages:
-        cached = {path for path, out in zip(stage.out_paths, stage.outs, strict=True) if out.cache}  # DVC would not save it
+        cached = {
+            path for path, out in zip(stage.out_paths, stage.outs, strict=True) if out.cache
+        }  # DVC would not save it
         for kind, paths in (
             ("deps", stage.dep_paths),
             ("outs", stage.out_paths),

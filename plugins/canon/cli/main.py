@@ -18,6 +18,7 @@ from canon.data.interrupts import ended_by_sigterm
 from canon.model.errors import CanonError, printable
 
 COMMANDS = {
+    "init": ("init",),
     "files": ("check", "render", "schema"),
     "graph": ("graph",),
     "data": ("data", "profile"),

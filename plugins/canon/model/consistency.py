@@ -177,13 +177,17 @@ def _path_findings(declaration: Declaration) -> Iterator[_Finding]:
     paths += [(("parameters", index), path) for index, path in enumerate(declaration.parameters or ())]
     read += [(("vars", index), item.partition(":")[0]) for index, item in enumerate(declaration.vars or ()) if isinstance(item, str)]  # fmt: skip
     made: list[tuple[Place, str]] = []
-    data_outs: list[tuple[Place, str]] = [(("data", name, "path"), data.path) for name, data in declaration.data.items()]
+    data_outs: list[tuple[Place, str]] = [
+        (("data", name, "path"), data.path) for name, data in declaration.data.items()
+    ]
     for name, stage in declaration.stages.items():
         keys: Place = ("stages", name, "do") if isinstance(stage, ForeachDefinition) else ("stages", name)
         definition = stage.do if isinstance(stage, ForeachDefinition) else stage
         read += [((*keys, *place), path) for place, path in _read_paths(definition)]
         made += [((*keys, *place), path) for place, path in _written_paths(definition)]
-    outside = not declaration.track  # a result knows what lies in the repository; what DVC alone runs may lie where DVC allows
+    outside = (
+        not declaration.track
+    )  # a result knows what lies in the repository; what DVC alone runs may lie where DVC allows
     for place, path, finding in (
         *((place, path, path_finding(path)) for place, path in paths),
         *((place, path, path_finding(path, outside=outside)) for place, path in read),

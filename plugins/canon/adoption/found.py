@@ -1,0 +1,106 @@
+"""The dvc.yaml files of a DVC project: those that DVC itself finds, in its order, with what it makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from canon.adoption.view import View, load_document, resolved_view
+from canon.model.errors import CanonError, Problem, ProblemsError
+from canon.output.files import MARK, load_text
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+NAME = "dvc.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A dvc.yaml: its path from the root, its text, and what DVC reads in it and makes of it."""
+
+    file: str
+    text: str
+    document: dict[str, Any]
+    view: View
+
+    @property
+    def is_generated(self) -> bool:
+        """Canon wrote it."""
+        return self.text.startswith(MARK)
+
+
+def dvc_root(start: Path) -> Path | None:
+    """The root of the DVC project that a folder lies in; None where there is none."""
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+
+    try:
+        return Path(Repo.find_root(str(start)))
+    except NotDvcRepoError:
+        return None
+
+
+def find_dvc_files(repo: Repo) -> tuple[Found, ...]:
+    """Return the files, the root's first. Raises ProblemsError with DVC's own words for those that it does not load."""
+    root = Path(repo.root_dir)
+    problems: list[Problem] = []
+    found: list[Found] = []
+    for file, refused in _files(repo):
+        try:
+            if refused is not None and file.endswith(".dvc"):
+                raise CanonError(refused)  # noqa: TRY301  said as all others
+            if not file.endswith(".dvc"):
+                found.append(_load(repo, root, file, refused))
+        except ProblemsError as error:
+            problems += error.problems
+        except CanonError as error:
+            problems.append(
+                Problem(
+                    file=file,
+                    message=f"DVC does not take it: {error}",
+                    remedy="mend it until `dvc status` reads it, then run `canon init` again",
+                )
+            )
+    if problems:
+        raise ProblemsError(problems)
+    return tuple(sorted(found, key=lambda each: (each.file.count("/"), each.file)))
+
+
+def _files(repo: Repo) -> Iterator[tuple[str, str | None]]:
+    """Files of DVC's with what it says against them."""
+    from dvc.repo.index import collect_files
+
+    refused: dict[str, str] = {}
+
+    def note(path: str, error: Exception) -> None:
+        refused[Path(path).resolve().as_posix()] = _words(error)
+
+    root = Path(repo.root_dir)
+    try:
+        for path, _ in collect_files(repo, onerror=note):
+            yield Path(path).relative_to(root).as_posix(), None
+    except Exception as error:  # noqa: BLE001  DVC ends with whatever it did not foresee, and does not say where
+        raise CanonError(
+            f"DVC ends with {type(error).__name__} ({_words(error)}) when it reads the project; `dvc status -v` says where"
+        ) from None
+    for path, words in refused.items():
+        yield Path(path).relative_to(root.resolve()).as_posix(), words
+
+
+def _words(error: BaseException) -> str:
+    cause = f": {error.__cause__}" if error.__cause__ is not None else ""
+    return " ".join(f"{error}{cause}".split())
+
+
+def _load(repo: Repo, root: Path, file: str, refused: str | None) -> Found:
+    text = load_text(root / file, file)
+    if text is None:
+        raise CanonError("it is gone")
+    document = load_document(text, file)
+    view = resolved_view(repo, file, document)
+    if refused is not None:
+        raise CanonError(refused)
+    return Found(file, text, document, view)

@@ -1,0 +1,64 @@
+"""A small project that runs as it is: a line through points, in plain Python, from a CSV file to a model and its error."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path
+
+from canon.adapters import render_project
+from canon.adoption.settings import TABLE
+from canon.model.errors import CanonError, listed
+from canon.model.project import PIPELINES, load_project
+from canon.model.root import SETTINGS_FILE
+from canon.output.files import RenderedFile, load_text, write_files
+
+IGNORED = ("mlflow.db", ".mlflow.db.lock", "mlartifacts/", "__pycache__/")
+"""What MLflow's local store and Python leave beside the code."""
+_HERE = Path(__file__).parent / "template"
+
+
+def scaffold_files(root: Path, name: str) -> tuple[RenderedFile, ...]:
+    """The files of the project, what `canon render` makes of them among them, without the settings. Nothing is written.
+
+    Raises CanonError where one of them is there already: none is overwritten. Lines are added to .gitignore.
+    """
+    files = [
+        RenderedFile(f"{PIPELINES}/{name}.yaml", _template("declaration.yaml", name)),
+        RenderedFile(f"params/{name}.yaml", _template("params.yaml", name)),
+        *(RenderedFile(f"{PIPELINES}/{name}/{stage}.py", _template(f"{stage}.py", name)) for stage in ("prepare", "train", "evaluate")),
+        RenderedFile(f"data/{name}.csv", _data()),
+    ]  # fmt: skip
+    files += _rendered(files)
+    there = [file.path for file in files if load_text(root / file.path, file.path) not in {None, file.text}]
+    if there:
+        raise CanonError(
+            f"{listed(there)}: there already, and nothing is overwritten; choose another name: `canon init --name NAME`"
+        )
+    return (*files, _ignored(root))
+
+
+def _template(file: str, name: str) -> str:
+    return (_HERE / f"{file}.txt").read_text(encoding="utf-8").replace("NAME", name)
+
+
+def _data() -> str:
+    """Points near the line y = 2 x + 1: the same ones everywhere."""
+    rows = [f"{x},{2 * x + 1 + 3 * math.sin(7 * x):.2f}" for x in range(100)]
+    return "\n".join(["x,y", *rows, ""])
+
+
+def _rendered(files: list[RenderedFile]) -> tuple[RenderedFile, ...]:
+    """What `canon render` makes of files that are not there yet: DVC fills in templates from files alone."""
+    with tempfile.TemporaryDirectory(prefix="canon-init-") as folder:
+        root = Path(folder)
+        repository = RenderedFile(".dvc/config", "[core]\n    no_scm = True\n")
+        write_files(root, [repository, RenderedFile(SETTINGS_FILE, TABLE), *files])
+        return render_project(load_project(root))
+
+
+def _ignored(root: Path) -> RenderedFile:
+    text = load_text(root / ".gitignore", ".gitignore") or ""
+    missing = [line for line in IGNORED if line not in text.splitlines()]
+    between = "" if not text or text.endswith("\n") else "\n"
+    return RenderedFile(".gitignore", f"{text}{between}{''.join(f'{line}{chr(10)}' for line in missing)}")

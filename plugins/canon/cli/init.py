@@ -1,0 +1,103 @@
+"""`canon init`: a first project, or the declarations of one that DVC runs already."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from canon.cli.console import put, put_json, say
+from canon.model.errors import CanonError
+
+if TYPE_CHECKING:
+    from canon.adoption.start import Start
+
+
+def init(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[DVC_YAML]…", help="Adopt these alone; all by default.", show_default=False),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the pipeline; by default that of the folder.", show_default=False),
+    ] = None,
+    hook: Annotated[
+        bool, typer.Option("--hook", help="Install a post-commit hook that runs `canon log` in the background.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Overwrite a dvc.yaml whose text is not committed, too.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be written, write nothing.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON for a script.")] = False,
+) -> None:
+    """Start a project, or adopt the one that is here: declarations are made from its dvc.yaml, its dvc.lock stays valid."""
+    from canon.adoption.hook import hook_file, hook_text, install_hook
+    from canon.adoption.start import is_empty_of_stages, made_repositories, missing_repositories, plan_start, scaffold
+    from canon.adoption.written import write_all
+    from canon.output.files import changed_files, format_diff
+
+    here = Path.cwd()
+    root, commands = missing_repositories(here)
+    only = [Path(os.path.relpath(here / file, root)).as_posix() for file in files or ()]
+    if dry_run and commands and not is_empty_of_stages(root):
+        raise CanonError(f"{root} is no DVC project yet, and DVC reads a dvc.yaml in one alone; run `dvc init` first")
+    place = None
+    with made_repositories(root, () if dry_run else commands):
+        if hook and not (dry_run and commands):
+            place = hook_file(root)
+            text = hook_text(place)
+        start = scaffold(root, name) if dry_run and commands else plan_start(root, name, only, force=force)
+        written = [file.path for file in changed_files(root, start.files)] if dry_run else write_all(root, start.files)
+        if place is not None and not dry_run and not install_hook(place, text):
+            say(f"canon: {place} has the hook already")
+    if json_:
+        put_json({
+            "root": str(root), "dry_run": dry_run, "ran": commands, "written": list(written), "scaffolded": start.scaffolded,
+            "adopted": [asdict(each) for each in start.adopted], "pipelines": start.pipelines,
+            "without_stages": start.without_stages, "hints": [asdict(each) for each in start.hints],
+            "hook": None if place is None else str(place),
+        })  # fmt: skip
+        return
+    if dry_run:
+        put(format_diff(root, start.files).rstrip("\n"))
+    else:
+        for path in written:
+            put(path)
+    _narrate(start, commands, dry_run=dry_run)
+
+
+def _narrate(start: Start, commands: tuple[str, ...], *, dry_run: bool) -> None:
+    """Say what was done, and what comes next."""
+    would = "would be" if dry_run else "is"
+    for command in commands:
+        say(f"canon: {'would run' if dry_run else 'ran'} `{command}`")
+    for each in start.adopted:
+        comments = "" if each.as_written else "; its comments are in Git alone: the declaration had to be written anew"
+        say(
+            f"canon: {each.dvc_file} {would} generated from {each.declaration}: {each.stages} stages, the same as before{comments}"
+        )
+    for file in start.without_stages:
+        say(f"canon: {file} has no stages, and stays as it is")
+    for hint in start.hints:
+        say(f"hint: {hint}")
+    if start.hints:
+        say("canon: hints are for a cluster; here nothing has to change")
+    if start.scaffolded:
+        say("canon: next: `dvc repro`, then `git add -A && git commit` and `canon log`")
+    elif start.adopted:
+        say("canon: next: `dvc status`, which says what it said before; then `git add -A && git commit`")
+    elif start.pipelines:
+        say(f"canon: declared already: {', '.join(start.pipelines)}")
+    else:
+        say(
+            "canon: nothing to adopt; write pipelines/NAME.yaml with `name: NAME` and `stages:`, then run `canon render`"
+        )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(init)
