@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import io
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -77,8 +77,8 @@ def made_repositories(root: Path, commands: Sequence[str]) -> Iterator[None]:
         if "git init" in commands:
             run_git(root, "init", "--quiet")
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # what it says there is for those who typed `dvc init`
-                Repo.init(os.fspath(root)).close()
+            logging.getLogger("dvc.repo.init").setLevel(logging.WARNING)  # it prints to stdout, where our results are
+            Repo.init(os.fspath(root)).close()
         except DvcException as error:
             raise CanonError(f"`dvc init` failed in {root}: {error}") from None
         yield
