@@ -39,7 +39,7 @@ def loaded(root: Path) -> dict[str, Any]:
             "metrics": index._metrics,
             "params": index._params,
             "plots": index._plots,
-            "artifacts": {file: {name: repr(each) for name, each in of.items()} for file, of in index._artifacts.items()},
+            "artifacts": index._artifacts,
             "order": [stage.addressing for stage in index.stages],
         }
         return {**found, "": {name: _plain(each) for name, each in tops.items()}}

@@ -33,7 +33,7 @@ ANNOTATIONS = {"desc": TEXT, "type": TEXT, "labels": st.lists(TEXT, max_size=2),
 FLAGS = {**ANNOTATIONS, "cache": st.booleans(), "persist": st.booleans(), "checkpoint": st.booleans(), "remote": WORD, "push": st.booleans()}  # fmt: skip
 PLOT_FLAGS = {**FLAGS, "template": WORD, "x": TEXT, "y": TEXT, "x_label": TEXT, "y_label": TEXT, "title": TEXT, "header": st.booleans()}  # fmt: skip
 COLUMNS = st.one_of(TEXT, st.lists(TEXT, max_size=2))
-PATH = st.sampled_from(["p.csv", "./p.csv", "deep/p.csv", "deep/../q.csv", "${name}.csv", "../p.csv", "deep/"])
+PATH = st.sampled_from(["p.csv", "./p.csv", "deep/p.csv", "deep/../q.csv", "${fill}.csv", "../p.csv", "deep/"])
 PLOT = st.fixed_dictionaries(
     {},
     optional={
@@ -59,10 +59,10 @@ def out_lists(draw: st.DrawFn, prefix: str, flags: dict[str, Any]) -> list[Any]:
 @st.composite
 def stages(draw: st.DrawFn, name: str) -> dict[str, Any]:
     kind = draw(st.sampled_from(["plain", "plain", "filled", "matrix", "foreach"]))
-    member = {"plain": "", "filled": "${name}", "matrix": "${key}", "foreach": "${key}"}[kind]
+    member = {"plain": "", "filled": "${fill}", "matrix": "${key}", "foreach": "${key}"}[kind]
     own: dict[str, Any] = {
-        "wdir": draw(st.sampled_from([".", "deep", "./deep", "deep/..", "..", "deep/${name}/..", "${name}"])),
-        "deps": draw(st.lists(st.sampled_from(["data.txt", "src", "../x", "/etc/hostname", "s3://b/k", "${name}.txt", "./src/a.py"]), unique=True)),
+        "wdir": draw(st.sampled_from([".", "deep", "./deep", "deep/..", "..", "deep/${fill}/..", "${fill}"])),
+        "deps": draw(st.lists(st.sampled_from(["data.txt", "src", "../x", "/etc/hostname", "s3://b/k", "${fill}.txt", "./src/a.py"]), unique=True)),
         "params": draw(st.lists(st.sampled_from(["lr", "model.depth", {"conf/p.json": ["a"]}, {"conf/p.toml": None}, {"params.yaml": ["sizes"]}]), max_size=3)),
         "outs": draw(out_lists(f"{name}{member}o", FLAGS)), "metrics": draw(out_lists(f"{name}{member}m", FLAGS)),
         "plots": draw(out_lists(f"{name}{member}p", PLOT_FLAGS)),
@@ -73,9 +73,15 @@ def stages(draw: st.DrawFn, name: str) -> dict[str, Any]:
     definition = {"cmd": draw(st.one_of(CMD, st.lists(CMD, min_size=1, max_size=2))), **{key: own[key] for key in kept}}
     definition = {key: definition[key] for key in draw(st.permutations(list(definition)))}
     if kind == "matrix":
-        definition["matrix"] = {"a": draw(st.one_of(st.just("${sizes}"), st.just([1, "on", 2.5]))), "b": [True, {"x": 1}]}
+        definition["matrix"] = {
+            "a": draw(st.one_of(st.just("${sizes}"), st.just([1, "on", 2.5]))),
+            "b": [True, {"x": 1}],
+        }
     if kind == "foreach":
-        return {"foreach": draw(st.sampled_from([[1, 2], ["a", "b"], "${sizes}", "${grid}", {"k": {"v": 1}, "l": 2}])), "do": definition}
+        return {
+            "foreach": draw(st.sampled_from([[1, 2], ["a", "b"], "${sizes}", "${grid}", {"k": {"v": 1}, "l": 2}])),
+            "do": definition,
+        }
     return definition
 
 
@@ -83,12 +89,16 @@ def stages(draw: st.DrawFn, name: str) -> dict[str, Any]:
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     names = draw(st.lists(st.one_of(WORD, st.sampled_from(["a b", "é/x", "a:b", "1", "track", "data-x", "on"])), min_size=1, max_size=3, unique=True))  # fmt: skip
     whole: dict[str, Any] = {
-        "vars": [{"name": "deep"}, *draw(st.lists(st.sampled_from(["./conf/more.yaml", "conf/more.yaml:extra"]), max_size=1))],
+        "vars": [{"fill": "deep"}, *draw(st.lists(st.sampled_from(["./conf/more.yaml", "conf/more.yaml:extra"]), max_size=1))],
         "metrics": draw(st.lists(PATH, max_size=2)), "params": draw(st.lists(PATH, max_size=2)),
         "plots": draw(st.lists(st.one_of(PATH, st.dictionaries(st.one_of(PATH, TEXT), st.one_of(st.none(), PLOT), min_size=1, max_size=1)), max_size=3)),
         "artifacts": draw(st.dictionaries(WORD, st.fixed_dictionaries({"path": st.sampled_from(["deep/a", "./a", "b"])}, optional=ANNOTATIONS), max_size=2)),
     }  # fmt: skip
-    kept = ["vars", "stages", *draw(st.lists(st.sampled_from(["metrics", "params", "plots", "artifacts"]), unique=True))]
+    kept = [
+        "vars",
+        "stages",
+        *draw(st.lists(st.sampled_from(["metrics", "params", "plots", "artifacts"]), unique=True)),
+    ]
     whole["stages"] = {name: draw(stages(f"s{index}")) for index, name in enumerate(names)}
     return {key: whole[key] for key in draw(st.permutations(kept))}
 
@@ -132,7 +142,7 @@ def check(root: Path, document: dict[str, Any], writer: str, place: str) -> bool
 
 
 FUZZ = settings(
-    max_examples=30,
+    max_examples=12,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.reuse, Phase.generate],  # to shrink a failure would take minutes
 )  # fmt: skip
@@ -141,21 +151,25 @@ CASES = {"document": documents(), "writer": st.sampled_from(sorted(WRITERS)), "p
 
 @FUZZ
 @given(**CASES)
-def test_random_stages_are_adopted_to_what_dvc_loads_before(root: Path, document: dict[str, Any], writer: str, place: str) -> None:
+def test_random_stages_are_adopted_to_what_dvc_loads_before(
+    root: Path, document: dict[str, Any], writer: str, place: str
+) -> None:
     check(root, document, writer, place)
 
 
 @pytest.mark.soak
-@settings(FUZZ, max_examples=1500)
+@settings(FUZZ, max_examples=300)
 @given(**CASES)
-def test_many_random_stages_are_adopted_to_what_dvc_loads_before(root: Path, document: dict[str, Any], writer: str, place: str) -> None:
+def test_many_random_stages_are_adopted_to_what_dvc_loads_before(
+    root: Path, document: dict[str, Any], writer: str, place: str
+) -> None:
     check(root, document, writer, place)
 
 
 def test_most_random_stages_are_such_that_dvc_loads_them(root: Path) -> None:
     taken: list[bool] = []
 
-    @settings(FUZZ, max_examples=20, database=None, derandomize=True)
+    @settings(FUZZ, max_examples=10, database=None, derandomize=True)
     @given(**CASES)
     def count(document: dict[str, Any], writer: str, place: str) -> None:
         taken.append(check(root, document, writer, place))

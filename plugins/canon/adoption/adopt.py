@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from canon.adapters import render_project
-from canon.adoption.declare import format_declaration
+from canon.adoption.declare import PARAMETERS, format_declaration
 from canon.adoption.found import Found, find_dvc_files
 from canon.adoption.names import name_of_folder
-from canon.adoption.view import differences, load_document, resolved_view
+from canon.adoption.view import differences, is_same, load_document, resolved_view
 from canon.model.errors import CanonError, Problem, ProblemsError, UsageError, listed
 from canon.model.pins import Pins
 from canon.model.project import PIPELINES, Pipeline, Project, declaration_files, load_declaration, load_pipeline
@@ -61,7 +61,11 @@ def adopt(repo: Repo, settings: Settings, name: str | None, only: Sequence[str] 
     if unknown := [file for file in only if file not in {each.file for each in left}]:
         raise UsageError(f"{listed(unknown)} is no dvc.yaml that could be adopted; there is: {_listed(left)}")
     left = [each for each in left if not only or each.file in only]
-    named = _named(left, root.name, name, {pipeline.name for pipeline in existing})
+    again = {
+        each.declaration.dvc_file: each for each in existing if each.declaration.dvc_file in {one.file for one in left}
+    }
+    existing = tuple(each for each in existing if each not in again.values())
+    named = _named(left, root.name, name, {pipeline.name for pipeline in existing}, {file: each.name for file, each in again.items()})  # fmt: skip
     adopted: list[Adopted] = []
     declarations: list[RenderedFile] = []
     pipelines = list(existing)
@@ -109,9 +113,11 @@ def _text(found: Found, name: str) -> str:
     return format_declaration(found.text, found.document, found.file, name).text
 
 
-def _named(found: Sequence[Found], root: str, name: str | None, taken: set[str]) -> dict[str, str]:
-    """Names of the pipelines by their dvc.yaml."""
-    named: dict[str, str] = {}
+def _named(
+    found: Sequence[Found], root: str, name: str | None, taken: set[str], before: dict[str, str]
+) -> dict[str, str]:
+    """Names of the pipelines by their dvc.yaml; ``before``: those that they have had already."""
+    named = dict(before)
     if name is not None:
         whose = [each for each in found if each.file == "dvc.yaml"] or (found if len(found) == 1 else [])
         if found and not whose:
@@ -135,7 +141,7 @@ def _declared(found: Found, name: str, settings: Settings) -> tuple[Adopted, Pip
         raise ProblemsError([Problem(file=found.file, message=str(error))]) from None
     file = f"{PIPELINES}/{name}.yaml"
     declaration, raw = load_declaration(made.text, file, settings)
-    done = Adopted(found.file, file, name, len(found.view.stages), made.as_written)
+    done = Adopted(found.file, file, name, found.stages, made.as_written)
     return done, Pipeline(file=file, declaration=declaration, raw=raw, pins=Pins(), text=made.text)
 
 
@@ -146,7 +152,7 @@ def _of_dvc_file(problems: Sequence[Problem], found: Found, name: str) -> Iterat
             raise UsageError(f"--name {name}: {problem.message}; {problem.remedy}")
         yield Problem(
             file=found.file,
-            path=problem.path,
+            path=problem.path.replace(PARAMETERS, "params", 1) if problem.path.startswith(PARAMETERS) else problem.path,
             message=f"cannot be declared: {problem.message}",
             remedy=f"{problem.remedy}; then run `canon init` again",
         )
@@ -165,11 +171,14 @@ def _differences(repo: Repo, found: Sequence[Found], rendered: dict[str, str]) -
     """What would no longer be as it was: nothing, or this is no adoption."""
     for each in found:
         try:
-            document = load_document(rendered[each.file], each.file)
-            after = resolved_view(repo, each.file, document)
+            document = load_document(rendered[each.file], each.file, check=False)
+            if is_same(each.document, document):  # word for word: so is what DVC makes of it
+                continue
+            load_document(rendered[each.file], each.file)
+            before, after = (resolved_view(repo, each.file, known) for known in (each.document, document))
         except CanonError as error:
             yield Problem(file=each.file, message=f"DVC would not take what `canon render` makes of it: {error}")
             continue
-        for path, message in differences(each.view, after):
+        for path, message in differences(before, after):
             remedy = "write it more plainly in the dvc.yaml, then run `canon init` again"
             yield Problem(file=each.file, path=path, message=message, remedy=remedy)

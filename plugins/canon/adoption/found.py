@@ -1,4 +1,4 @@
-"""The dvc.yaml files of a DVC project: those that DVC itself finds, in its order, with what it makes of them."""
+"""The dvc.yaml files of a DVC project: those that DVC itself finds and loads, with what it reads in them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from canon.adoption.view import View, load_document, resolved_view
+from canon.adoption.view import load_document
 from canon.model.errors import CanonError, Problem, ProblemsError
 from canon.output.files import MARK, load_text
 
@@ -19,12 +19,12 @@ NAME = "dvc.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A dvc.yaml: its path from the root, its text, and what DVC reads in it and makes of it."""
+    """A dvc.yaml: its path from the root, its text, what DVC reads in it, and how many stages it makes of it."""
 
     file: str
     text: str
     document: dict[str, Any]
-    view: View
+    stages: int
 
     @property
     def is_generated(self) -> bool:
@@ -48,12 +48,12 @@ def find_dvc_files(repo: Repo) -> tuple[Found, ...]:
     root = Path(repo.root_dir)
     problems: list[Problem] = []
     found: list[Found] = []
-    for file, refused in _files(repo):
+    for file, stages, refused in _files(repo):
         try:
-            if refused is not None and file.endswith(".dvc"):
-                raise CanonError(refused)  # noqa: TRY301  said as all others
             if not file.endswith(".dvc"):
-                found.append(_load(repo, root, file, refused))
+                found.append(_load(root, file, stages, refused))
+            elif refused is not None:
+                raise CanonError(refused)  # noqa: TRY301  said as all others
         except ProblemsError as error:
             problems += error.problems
         except CanonError as error:
@@ -69,8 +69,8 @@ def find_dvc_files(repo: Repo) -> tuple[Found, ...]:
     return tuple(sorted(found, key=lambda each: (each.file.count("/"), each.file)))
 
 
-def _files(repo: Repo) -> Iterator[tuple[str, str | None]]:
-    """Files of DVC's with what it says against them."""
+def _files(repo: Repo) -> Iterator[tuple[str, int, str | None]]:
+    """Files of DVC's with the number of their stages, or what it says against them."""
     from dvc.repo.index import collect_files
 
     refused: dict[str, str] = {}
@@ -80,14 +80,14 @@ def _files(repo: Repo) -> Iterator[tuple[str, str | None]]:
 
     root = Path(repo.root_dir)
     try:
-        for path, _ in collect_files(repo, onerror=note):
-            yield Path(path).relative_to(root).as_posix(), None
+        for path, index in collect_files(repo, onerror=note):
+            yield Path(path).relative_to(root).as_posix(), len(index.stages), None
     except Exception as error:  # noqa: BLE001  DVC ends with whatever it did not foresee, and does not say where
         raise CanonError(
             f"DVC ends with {type(error).__name__} ({_words(error)}) when it reads the project; `dvc status -v` says where"
         ) from None
     for path, words in refused.items():
-        yield Path(path).relative_to(root.resolve()).as_posix(), words
+        yield Path(path).relative_to(root.resolve()).as_posix(), 0, words
 
 
 def _words(error: BaseException) -> str:
@@ -95,12 +95,11 @@ def _words(error: BaseException) -> str:
     return " ".join(f"{error}{cause}".split())
 
 
-def _load(repo: Repo, root: Path, file: str, refused: str | None) -> Found:
+def _load(root: Path, file: str, stages: int, refused: str | None) -> Found:
     text = load_text(root / file, file)
     if text is None:
         raise CanonError("it is gone")
-    document = load_document(text, file)
-    view = resolved_view(repo, file, document)
+    document = load_document(text, file, check=refused is not None)
     if refused is not None:
         raise CanonError(refused)
-    return Found(file, text, document, view)
+    return Found(file, text, document, stages)

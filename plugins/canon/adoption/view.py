@@ -28,15 +28,18 @@ class View:
     blocks: Mapping[str, Any]
 
 
-def load_document(text: str, file: str) -> dict[str, Any]:
-    """Return the mapping of a dvc.yaml as DVC reads it. Raises CanonError with DVC's own words where it does not."""
+def load_document(text: str, file: str, *, check: bool = True) -> dict[str, Any]:
+    """Return the mapping of a dvc.yaml as DVC reads it; ``check``: against its schema, too.
+
+    Raises CanonError with DVC's own words where it does not take it.
+    """
     from dvc.schema import COMPILED_MULTI_STAGE_SCHEMA
     from dvc.utils.serialize import ParseError, parse_yaml
     from voluptuous import MultipleInvalid
 
     try:
         document = parse_yaml(text.replace("\r\n", "\n"), file)
-        if document:
+        if document and check:
             COMPILED_MULTI_STAGE_SCHEMA(copy.deepcopy(document))
     except ParseError as error:
         raise CanonError(_words(error.__cause__ or error)) from None
@@ -78,7 +81,7 @@ def differences(before: View, after: View) -> Iterator[tuple[str, str]]:
             yield f"stages.{name}", "would be a new stage" if old is None else "would be gone"
             continue
         for key in dict.fromkeys([*old, *new]):
-            if not is_same(old.get(key), new.get(key)):
+            if key not in old or key not in new or not is_same(old[key], new[key]):
                 yield f"stages.{name}.{key}", f"was {old.get(key)!r} and would be {new.get(key)!r}"
     if list(before.stages) != list(after.stages):
         yield "stages", "would stand in another order"
@@ -88,10 +91,13 @@ def differences(before: View, after: View) -> Iterator[tuple[str, str]]:
 
 
 def is_same(one: Any, other: Any) -> bool:  # noqa: ANN401  whatever YAML holds
-    """Tell whether two values are equal and of one kind: 1, 1.0 and true differ. A date is its text: only `meta` can hold one."""
+    """Tell whether two values are equal and of one kind: 1, 1.0 and true differ, and so do mappings in another order.
+
+    A date is its text: only `meta` can hold one.
+    """
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(is_same, one.items(), other.items()))
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(is_same, one, other))
     if isinstance(one, dt.date) and isinstance(other, str):
         return one.isoformat()[:10] == other[:10]
@@ -118,5 +124,5 @@ def _plot(item: Any) -> Any:  # noqa: ANN401  DVC's plots are texts and mappings
     for name, plot in item.items():
         axes = {axis: plot[axis] for axis in ("x", "y") if isinstance((plot or {}).get(axis), Mapping)}
         plain = {axis: {_path(file): columns for file, columns in given.items()} for axis, given in axes.items()}
-        found[name if "y" in axes else _path(name)] = {**plot, **plain} if plot else None
+        found[name if "y" in axes else _path(name)] = {**plot, **plain} if plot else plot
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,10 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from canon.cli.console import put, put_json, say
-from canon.model.errors import CanonError
+from canon.model.errors import CanonError, Problem, listed
 
 if TYPE_CHECKING:
     from canon.adoption.start import Start
+
+MOST_HINTS = 20
+"""Lines of hints that are printed."""
 
 
 def init(
@@ -82,8 +86,8 @@ def _narrate(start: Start, commands: tuple[str, ...], *, dry_run: bool) -> None:
         )
     for file in start.without_stages:
         say(f"canon: {file} has no stages, and stays as it is")
-    for hint in start.hints:
-        say(f"hint: {hint}")
+    for line in _grouped(start.hints):
+        say(f"hint: {line}")
     if start.hints:
         say("canon: hints are for a cluster; here nothing has to change")
     if start.scaffolded:
@@ -96,6 +100,18 @@ def _narrate(start: Start, commands: tuple[str, ...], *, dry_run: bool) -> None:
         say(
             "canon: nothing to adopt; write pipelines/NAME.yaml with `name: NAME` and `stages:`, then run `canon render`"
         )
+
+
+def _grouped(hints: Sequence[Problem]) -> Iterator[str]:
+    """A line for each thing that is said, with the first places that it is said of: a thousand stages may have one fault."""
+    places: dict[tuple[str, str, str], list[str]] = {}
+    for hint in hints:
+        places.setdefault((hint.file, hint.message, hint.remedy), []).append(hint.path)
+    for (file, message, remedy), paths in list(places.items())[:MOST_HINTS]:
+        where = listed(list(dict.fromkeys(path.removeprefix("stages.") for path in paths if path)))
+        yield f"{file}{f' ({where})' if where else ''}: {message}{f'; {remedy}' if remedy else ''}"
+    if len(places) > MOST_HINTS:
+        yield f"and {len(places) - MOST_HINTS} more; `canon init --dry-run --json`, before, or `canon check`, now, lists all of them"
 
 
 def register(app: typer.Typer) -> None:

@@ -288,7 +288,7 @@ def _plot(item: Any, folder: str) -> Any:  # noqa: ANN401  DVC's plots are texts
             if isinstance(definition.get(axis), Mapping):
                 definition[axis] = {_relative(path, folder): column for path, column in definition[axis].items()}
                 files = files or axis == "y"
-        plots[name if files else _relative(name, folder)] = definition or None
+        plots[name if files else _relative(name, folder)] = None if plot is None else definition
     return plots
 
 

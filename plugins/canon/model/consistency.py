@@ -173,8 +173,8 @@ def _path_findings(declaration: Declaration) -> Iterator[_Finding]:
     if declaration.environment and declaration.environment.requirements:
         paths.append((("environment", "requirements"), declaration.environment.requirements))
     own = list(paths)
-    paths += [(("metrics", index), path) for index, path in enumerate(declaration.metrics or ())]
-    paths += [(("parameters", index), path) for index, path in enumerate(declaration.parameters or ())]
+    read += [(("metrics", index), path) for index, path in enumerate(declaration.metrics or ())]
+    read += [(("parameters", index), path) for index, path in enumerate(declaration.parameters or ())]
     read += [(("vars", index), item.partition(":")[0]) for index, item in enumerate(declaration.vars or ()) if isinstance(item, str)]  # fmt: skip
     made: list[tuple[Place, str]] = []
     data_outs: list[tuple[Place, str]] = [
