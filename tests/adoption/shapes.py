@@ -104,6 +104,8 @@ OURS = {
     "datasets": "datasets:\n  - {name: d, type: dvc, url: 'https://example.com/x.git', path: p, rev: main}\nstages:\n  a:\n    cmd: touch a\n    outs: [a]\n",
     "windows": "# a comment\r\nstages:\r\n  a:\r\n    cmd: |\r\n      touch a\r\n      touch b\r\n    outs: # two\r\n      - a\r\n      - b\r\nparams: [params.yaml]\r\n",
     "shared-path": "stages:\n  a:\n    cmd: touch m.json # kept in Git\n    outs: [&path m.json]\nmetrics: [*path]\n",
+    "templated-artifact": "stages:\n  a:\n    cmd: touch m-3\n    outs: [m-3]\nartifacts:\n  m: {path: 'm-${model.depth}', type: model}\n  above: {path: ../m}\n",
+    "matrix-in-foreach": "stages:\n  a:\n    foreach: [1, 2]\n    do:\n      matrix: {a: [1, 2]}\n      cmd: touch a${item}\n      outs: ['a${item}']\n",
     "mark": "\ufeffstages:\n  a:\n    cmd: touch a\n    outs: [a]\n",
 }  # fmt: skip
 

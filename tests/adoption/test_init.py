@@ -137,6 +137,37 @@ def test_a_write_that_fails_leaves_everything_as_it_was(project: Path, run: Run)
         assert "pipelines" in run(project, "canon", "init", code=1).stderr
 
 
+@pytest.mark.parametrize("in_git", [False, True])
+def test_repositories_that_were_made_for_nothing_are_gone_again(tmp_path: Path, run: Run, *, in_git: bool) -> None:
+    write(tmp_path, {"dvc.yaml": "stages: [\n", "x": "x"})
+    if in_git:
+        git(tmp_path, "init", "-q")
+        git(tmp_path, "add", "-A")
+        git(tmp_path, "commit", "-qm", "first")
+    with unchanged(tmp_path):
+        assert "dvc.yaml: DVC does not take it" in run(tmp_path, "canon", "init", code=1).stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ([".git"] if in_git else []) + ["dvc.yaml", "x"]
+    write(tmp_path, {"dvc.yaml": DVC_YAML, "data.txt": "x"})
+    if in_git:
+        assert "not committed as it is" in run(tmp_path, "canon", "init", code=1).stderr
+        assert "run `dvc init` first" in run(tmp_path, "canon", "init", "--dry-run", code=1).stderr
+        git(tmp_path, "commit", "-qam", "second")
+    assert "canon: ran `dvc init`\n" in run(tmp_path, "canon", "init", "--name", "x").stderr
+    assert run(tmp_path, "canon", "render").stderr == "canon: all generated files are up to date\n"
+
+
+def test_a_link_is_not_overwritten_and_an_ignored_declaration_is_a_hint(project: Path, run: Run) -> None:
+    (project / "sub" / "dvc.yaml").rename(project / "sub" / "real.yaml")
+    (project / "sub" / "dvc.yaml").symlink_to("real.yaml")
+    write(project, {".gitignore": "a\npipelines/\n"})
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "link")
+    with unchanged(project):
+        assert "sub/dvc.yaml: a link; replace it" in run(project, "canon", "init", code=1).stderr
+    done = run(project, "canon", "init", "dvc.yaml")
+    assert "hint: pipelines/koln-2.yaml: Git ignores it; take the pattern out of .gitignore" in done.stderr
+
+
 def test_an_interrupted_init_is_finished_by_the_next_one(project: Path, run: Run) -> None:
     twin = project.with_name("twin")
     shutil.copytree(project, twin / project.name, symlinks=True)

@@ -54,7 +54,11 @@ def init(
         if hook and not (dry_run and commands):
             place = hook_file(root)
             text = hook_text(place)
-        start = scaffold(root, name) if dry_run and commands else plan_start(root, name, only, force=force)
+        start = (
+            scaffold(root, name)
+            if dry_run and commands
+            else plan_start(root, name, only, force=force or "git init" in commands)
+        )
         written = [file.path for file in changed_files(root, start.files)] if dry_run else write_all(root, start.files)
         if place is not None and not dry_run and not install_hook(place, text):
             say(f"canon: {place} has the hook already")

@@ -132,7 +132,7 @@ def _stage_findings(declaration: Declaration) -> Iterator[_Finding]:
         if "@" in name or not name:  # `dvc stage add` allows less, and DVC runs what stands in a dvc.yaml
             yield ("stages", name), f"DVC does not allow the stage name {name!r}", "use letters, digits, `-` and `_`"
         if isinstance(stage, ForeachDefinition):
-            yield from _foreach_findings(name, stage)
+            yield from _foreach_findings(name, stage, tracked=declaration.track)  # DVC passes over a `matrix` there
             yield from _unloadable_findings(("stages", name, "do"), stage.do)
         else:
             yield from _unloadable_findings(("stages", name), stage)
@@ -141,9 +141,9 @@ def _stage_findings(declaration: Declaration) -> Iterator[_Finding]:
             yield ("data", name), f"`{name}` is a key of the pins file itself", "rename the dataset"
 
 
-def _foreach_findings(name: str, stage: ForeachDefinition) -> Iterator[_Finding]:
+def _foreach_findings(name: str, stage: ForeachDefinition, *, tracked: bool) -> Iterator[_Finding]:
     place = ("stages", name, "foreach")
-    if stage.do.matrix:
+    if stage.do.matrix and tracked:
         yield ("stages", name, "do"), "`do` cannot hold a `matrix`", "use `matrix` alone"
     if isinstance(stage.foreach, str) and "${" not in stage.foreach:
         yield place, f"{stage.foreach!r} is no list", "write a list, a mapping, or `${name of one}`"
@@ -169,7 +169,10 @@ def _path_findings(declaration: Declaration) -> Iterator[_Finding]:
     paths: list[tuple[Place, str]] = [(("dvc_file",), declaration.dvc_file)]
     read: list[tuple[Place, str]] = []
     paths += [(("params", name), path) for name, path in declaration.params.items()]
-    paths += [(("artifacts", name, "path"), artifact.path) for name, artifact in declaration.artifacts.items()]
+    artifacts: list[tuple[Place, str]] = [
+        (("artifacts", name, "path"), each.path) for name, each in declaration.artifacts.items()
+    ]
+    (paths if declaration.track else read).extend(artifacts)  # nothing reads them before `canon log`
     if declaration.environment and declaration.environment.requirements:
         paths.append((("environment", "requirements"), declaration.environment.requirements))
     own = list(paths)

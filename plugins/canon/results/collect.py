@@ -161,7 +161,9 @@ def artifact_files(
                 inside = artifact.path[len(path) :].strip("/")
                 files = _files_of(_recorded(entries[stage.name], out.path), cache, root / path if root else None)
                 return tuple(files_below(files, inside))
-    raise CanonError(f"no stage makes the artifact {artifact.path}; list it among the outs of the stage that does")
+    raise CanonError(
+        f"no stage makes the artifact {artifact.path}; list it among the outs of the stage that does, without a template"
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -127,4 +127,6 @@ def recorded_artifact(
         if artifact.path == path or artifact.path.startswith(f"{path}/"):
             files = stored_files(out, cache, root / path if root else None)
             return tuple(files_below(files, artifact.path[len(path) :].strip("/")))
-    raise CanonError(f"no stage makes the artifact {artifact.path}; list it among the outs of the stage that does")
+    raise CanonError(
+        f"no stage makes the artifact {artifact.path}; list it among the outs of the stage that does, without a template"
+    )
