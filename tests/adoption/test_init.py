@@ -110,7 +110,7 @@ def test_a_text_that_is_not_committed_is_overwritten_on_request_only(project: Pa
         ({"sub/dvc.yaml": "stages:\n  a: {cmd: 'x ${no}'}\n"}, ["sub/dvc.yaml: DVC does not take it: failed to parse", "Could not find 'no'"]),
         ({"sub/dvc.yaml": "stages: [\n"}, ["sub/dvc.yaml: DVC does not take it", "line"]),
         ({"sub/dvc.lock": "schema: '1.0'\n"}, ["sub/dvc.yaml: DVC does not take it", "dvc.lock"]),
-        ({"sub/dvc.yaml": "stages:\n  b: {cmd: x, outs: [../a]}\n"}, ["`a` is an out of `a`, too"]),
+        ({"sub/dvc.yaml": "stages:\n  b: {cmd: x, outs: [../a]}\n"}, ["sub/dvc.yaml: stages.b.outs: `a` is an out of `a`, too"]),
         ({"pipelines/other.yaml": "some: [thing]\n"}, ["pipelines/other.yaml", "takes each pipelines/*.yaml for a declaration", "move it elsewhere"]),
         ({"pipelines/sub.yaml": "name: sub\nstages: {x: {cmd: x}}\ndvc_file: x/dvc.yaml\n", "pipelines/b-sub.yaml": "{}\n"}, ["pipelines/b-sub.yaml"]),
         ({"pyproject.toml": "tool = {}\n"}, ["cannot be added to pyproject.toml"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import tomllib
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from canon.adoption.declare import format_declaration
 from canon.adoption.names import name_from_text, name_of_folder
 from canon.adoption.settings import TABLE, has_settings, settings_file
 from canon.adoption.view import is_same
+from canon.adoption.written import write_all
 from canon.model.errors import CanonError
 from canon.model.project import load_settings
-from canon.output.files import write_files
+from canon.output.files import RenderedFile, write_files
 from canon.output.yaml import load_yaml
 
 
@@ -83,6 +85,21 @@ def test_a_pyproject_that_takes_no_table_is_named(tmp_path: Path, text: str, wor
         return
     with pytest.raises(CanonError, match=words):
         settings_file(tmp_path)
+
+
+def test_files_are_written_all_or_none(tmp_path: Path) -> None:
+    """The third is larger than a file may be: the first, which was there, and the second, which was not, are as they were."""
+    (tmp_path / "a").write_text("old\n")
+    files = [RenderedFile("a", "new\n"), RenderedFile("b/c", "new\n"), RenderedFile("d", "x" * 5000)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(CanonError, match="cannot write"):
+            write_all(tmp_path, files)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()} == {"a": "old\n"}
+    assert write_all(tmp_path, files) == ("a", "b/c", "d")
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +83,10 @@ def adopt(repo: Repo, settings: Settings, name: str | None, only: Sequence[str] 
     if problems:
         raise ProblemsError(problems)
     project = Project(root, settings, tuple(sorted(pipelines, key=lambda pipeline: pipeline.file)))
-    rendered = render_project(project) if adopted else ()
+    try:
+        rendered = render_project(project) if adopted else ()
+    except ProblemsError as error:
+        raise ProblemsError(_said_of(error.problems, {done.declaration: done.dvc_file for done in adopted})) from None
     problems += _differences(repo, left, {file.path: file.text for file in rendered})
     if problems:
         raise ProblemsError(problems)
@@ -156,6 +159,12 @@ def _of_dvc_file(problems: Sequence[Problem], found: Found, name: str) -> Iterat
             message=f"cannot be declared: {problem.message}",
             remedy=f"{problem.remedy}; then run `canon init` again",
         )
+
+
+def _said_of(problems: Sequence[Problem], files: Mapping[str, str]) -> Iterator[Problem]:
+    """Problems of declarations that are not written yet, said of the dvc.yaml that each is made from."""
+    for problem in problems:
+        yield replace(problem, file=files[problem.file], line=0) if problem.file in files else problem
 
 
 def _foreign(root: Path, declarations: Sequence[RenderedFile]) -> Iterator[Problem]:
