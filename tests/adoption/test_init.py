@@ -99,6 +99,11 @@ def test_a_text_that_is_not_committed_is_overwritten_on_request_only(project: Pa
     with unchanged(project):
         done = run(project, "canon", "init", code=1)
     assert "dvc.yaml: not committed as it is" in done.stderr
+    git(project, "rm", "-q", "--cached", "sub/dvc.yaml")
+    git(project, "commit", "-qm", "no longer")
+    assert "sub/dvc.yaml" in run(project, "canon", "init", "sub/dvc.yaml").stdout, (
+        "its text is in the declaration: nothing is lost"
+    )
     run(project, "canon", "init", "--force")
     assert (project / "pipelines" / "koln-2.yaml").read_text().endswith("# new\n")
 

@@ -113,7 +113,7 @@ def plan_start(root: Path, name: str | None, only: Sequence[str] = (), *, force:
     if adoption.adopted:
         files = [done.dvc_file for done in adoption.adopted]
         if not force:
-            _check_kept(root, files)
+            _check_kept(root, adoption.adopted)
         left = set(foreign_files(root, adoption.files)) - {*files}
         return Start(
             root,
@@ -141,17 +141,19 @@ def scaffold(root: Path, name: str | None) -> Start:
     return Start(root, (*settings, *files), scaffolded=chosen)
 
 
-def _check_kept(root: Path, files: Sequence[str]) -> None:
-    """The text that is overwritten has to be in Git; without Git the declaration has it."""
-    links = [file for file in files if (root / file).is_symlink()]
+def _check_kept(root: Path, adopted: Sequence[Adopted]) -> None:
+    """What is overwritten has to be in Git as it is; of a file that Git never had, and without Git, the declaration has the text."""
+    links = [each.dvc_file for each in adopted if (root / each.dvc_file).is_symlink()]
     if links:
         raise CanonError(f"{listed(links)}: a link; replace it by what it points to, then run `canon init` again")
     if not is_checkout(root):
         return
-    said = run_git(root, "status", "--porcelain", "--", *files, env={"GIT_LITERAL_PATHSPECS": "1"}).decode(
-        "utf-8", "replace"
-    )
-    changed = list(dict.fromkeys(line[3:] for line in said.splitlines()))
+    changed: list[str] = []
+    for each in adopted:
+        said = run_git(root, "status", "--porcelain", "--", each.dvc_file, env={"GIT_LITERAL_PATHSPECS": "1"})
+        is_new = said.startswith((b"??", b"A"))
+        if said and not (is_new and each.as_written):
+            changed.append(each.dvc_file)
     if changed:
         raise CanonError(
             f"{listed(changed)}: not committed as it is, and `canon render` writes another text there; commit it, or say --force"
