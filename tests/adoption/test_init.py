@@ -248,7 +248,9 @@ def test_an_empty_folder_becomes_a_project_that_runs(tmp_path: Path, run: Run) -
     assert list(root.iterdir()) == []
     done = run(root, "canon", "init")
     assert "canon: ran `git init`\ncanon: ran `dvc init`\n" in done.stderr
-    assert "dvc.yaml" in done.stdout.splitlines()
+    assert done.stdout.splitlines()[-2:] == ["pipelines/first.yaml", "dvc.yaml"], (
+        "an interrupted one is finished by the next"
+    )
     assert run(root, "canon", "render").stderr == "canon: all generated files are up to date\n"
     run(root, "dvc", "repro", "-q")
     assert (

@@ -23,19 +23,23 @@ def scaffold_files(root: Path, name: str) -> tuple[RenderedFile, ...]:
 
     Raises CanonError where one of them is there already: none is overwritten. Lines are added to .gitignore.
     """
-    files = [
-        RenderedFile(f"{PIPELINES}/{name}.yaml", _template("declaration.yaml", name)),
-        RenderedFile(f"params/{name}.yaml", _template("params.yaml", name)),
-        *(RenderedFile(f"{PIPELINES}/{name}/{stage}.py", _template(f"{stage}.py", name)) for stage in ("prepare", "train", "evaluate")),
-        RenderedFile(f"data/{name}.csv", _data()),
+    code = [
+        RenderedFile(f"{PIPELINES}/{name}/{stage}.py", _template(f"{stage}.py", name)) for stage in ("prepare", "train", "evaluate")
     ]  # fmt: skip
+    files = [
+        *code,
+        RenderedFile(f"params/{name}.yaml", _template("params.yaml", name)),
+        RenderedFile(f"data/{name}.csv", _data()),
+        # Behind what it names: whoever finds it finds all of it.
+        RenderedFile(f"{PIPELINES}/{name}.yaml", _template("declaration.yaml", name)),
+    ]
     files += _rendered(files)
     there = [file.path for file in files if load_text(root / file.path, file.path) not in {None, file.text}]
     if there:
         raise CanonError(
             f"{listed(there)}: there already, and nothing is overwritten; choose another name: `canon init --name NAME`"
         )
-    return (*files, _ignored(root))
+    return (_ignored(root), *files)
 
 
 def _template(file: str, name: str) -> str:
