@@ -158,6 +158,6 @@ def test_what_a_look_cannot_tell_has_no_fingerprint(work: Path, before: str, aft
 
 def test_what_is_asked_is_known_by_a_hash() -> None:
     token = {"DVC_STUDIO_TOKEN": "s3cret", "TERM": "xterm"}
-    request = fresh.request_of("p", ["a"], token)
-    assert request == fresh.request_of("p", ["a"], {**token, "TERM": "dumb"})
-    assert len({request, fresh.request_of("p", [], token), fresh.request_of("p", ["a"], {})}) == 3
+    request = fresh.request_of(["p", "a"], token)
+    assert request == fresh.request_of(["p", "a"], {**token, "TERM": "dumb"})
+    assert len({request, fresh.request_of(["p"], token), fresh.request_of(["p", "a"], {})}) == 3

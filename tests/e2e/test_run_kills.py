@@ -92,7 +92,7 @@ def test_what_had_finished_is_not_run_again(run: Run, tmp_path: Path, tmp_path_f
     (root / "go").touch()
     done = run(root, "canon", "run")
     assert (root / "ran").read_text() == "b\nc\n"
-    assert "canon: 2 unchanged, 1 done" in done.stderr
+    assert "g: 2 unchanged, 1 done" in done.stderr
     assert [
         line for line in (root / "dvc.lock").read_text().splitlines() if line.startswith("  ") and line[2] != " "
     ] == ["  a:", "  b:", "  c:"]

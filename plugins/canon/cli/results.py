@@ -28,6 +28,7 @@ def track(
     json_: JsonOption = False,
 ) -> None:
     """Write the result of a pipeline and log it: what the generated last stage runs."""
+    from canon.results.noted import note_row
     from canon.results.settling import adopt_tracked, settle_sessions
     from canon.results.track import check_definition, send_spooled, track_pipeline
 
@@ -35,6 +36,7 @@ def track(
     chosen = project.pipeline(pipeline)
     check_definition(chosen, definition)
     tracked = track_pipeline(project, chosen, say)
+    note_row(project.root, tracked)
     if not tracked.spooled:
         send_spooled(project, say)
         adopt_tracked(project, chosen, tracked, say)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from canon.cli.complete import complete_pipeline
-from canon.cli.console import put_json, put_table, say
-from canon.model.errors import CanonError, listed
-from canon.model.project import Project, load_project
+from canon.cli.complete import complete_pipeline, complete_profile
+from canon.cli.console import put, put_json, say
+from canon.cli.running import Flags, put_foreseen, run_here
+from canon.model.errors import UsageError
 from canon.model.root import find_root
-
-if TYPE_CHECKING:
-    from canon.running.run import Ran
 
 
 def run(
@@ -40,78 +37,105 @@ def run(
     render: Annotated[
         bool, typer.Option("--render", help="Write the generated files first, as `canon render`.")
     ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set-param",
+            "-S",
+            metavar="[FILE:]KEY=VALUE",
+            help="Set a param, in a workspace of its own: the result is a DVC experiment.",
+            show_default=False,
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="Run with another profile, in a workspace of its own: the result is a DVC experiment.",
+            show_default=False,
+            autocompletion=complete_profile,
+        ),
+    ] = None,
+    allow_dirty: Annotated[
+        bool, typer.Option("--allow-dirty", help="With -S or --profile: leave out what is not committed.")
+    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Run again whenever an input changes.")] = False,
+    logs: Annotated[
+        bool, typer.Option("--logs", help="Show what the stages print, with their names before it.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, run nothing.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON for a script.")] = False,
 ) -> None:
     """Run what changed, as `dvc repro` would, independent stages side by side. A failing stage's exit code is the command's."""
-    from canon.cli.run_lines import Lines
-    from canon.dvc.reproduction.stages import Options
-    from canon.running.run import Asked, choose, foresee, run_pipeline
-
-    root = find_root(Path.cwd())
-    project = load_project(root)
-    pipeline, targets = choose(project, words or ())
-    _check_rendered(project, render=render and not dry_run)
-    asked = Asked(pipeline, targets, jobs, keep_going, Options(force=force, pull=pull))
+    root, flags = find_root(Path.cwd()), Flags(jobs, pull, force, keep_going, render, logs)
+    apart = bool(settings) or profile is not None
+    if (apart or watch) and dry_run:
+        raise UsageError("--dry-run says what would run in this checkout, once; leave out -S, --profile and --watch")
+    if watch and (apart or json_ or force):
+        raise UsageError("--watch runs in this checkout what changed; leave out -S, --profile, --json and --force")
+    if allow_dirty and not apart:
+        raise UsageError("--allow-dirty is about a workspace of its own; add -S or --profile")
     if dry_run:
-        foreseen = foresee(project, asked, say)
-        if json_:
-            put_json(
-                {"pipeline": pipeline.name, "stages": [{"stage": each.stage, "does": each.does} for each in foreseen]}
-            )
-        else:
-            put_table(("stage", ""), ((each.stage, each.does) for each in foreseen))
-        return
-    lines = Lines(say)
-    ran = run_pipeline(project, asked, lines.tell, say)
-    lines.close(ran.events)
+        put_foreseen(root, words or (), flags, json_=json_)
+    elif watch:
+        _watch(root, words or [], flags)
+    elif apart and not _is_here(root, profile, settings):
+        _elsewhere(root, words or [], profile, settings or [], flags, allow_dirty=allow_dirty, json_=json_)
+    else:
+        run_here(root, words or (), flags, json_=json_)
+
+
+def _is_here(root: Path, profile: str | None, settings: list[str] | None) -> bool:
+    """Tell whether a profile is the one that the workspace has anyway."""
+    from canon.model.project import load_project
+    from canon.workspaces.profiles import applied_profile
+
+    return not settings and applied_profile(load_project(root)) == profile
+
+
+def _elsewhere(
+    root: Path,
+    words: list[str],
+    profile: str | None,
+    settings: list[str],
+    flags: Flags,
+    *,
+    allow_dirty: bool,
+    json_: bool,
+) -> None:
+    from canon.model.project import load_project
+    from canon.running.apart import run_elsewhere
+    from canon.running.run import choose
+    from canon.workspaces.profiles import applied_profile, check_profile
+
+    project = load_project(root)
+    pipeline, targets = choose(project, words)
+    if targets:
+        raise UsageError("-S and --profile make a result of the whole pipeline; leave out the targets")
+    wanted = profile or applied_profile(project)
+    check_profile(project, wanted)
+    apart = run_elsewhere(project, pipeline.name, wanted, settings, flags.arguments(), say, allow_dirty=allow_dirty)
     if json_:
-        put_json(_document(root, pipeline.name, ran))
-    if ran.interrupted is not None:
-        say("canon: interrupted; what has finished is kept")
-    if ran.code:
-        raise typer.Exit(ran.code)
+        from canon.cli.results import as_json
+
+        put_json({"experiment": apart.experiment.name, "commit": apart.experiment.commit, **as_json(apart.tracked)})
+    else:
+        say(f"canon: `dvc exp apply {apart.experiment.name}` brings it into this workspace")
+        put(apart.experiment.name)
 
 
-def _check_rendered(project: Project, *, render: bool) -> None:
-    """Raise CanonError where generated files are not what the declarations say; with ``render`` write them."""
-    from canon.adapters import render_project
-    from canon.output.files import changed_files, foreign_files, write_files
+def _watch(root: Path, words: list[str], flags: Flags) -> None:
+    """Each run is a command of its own: what one has read of DVC's files is not believed by the next."""
+    import os
+    import sys
 
-    files = render_project(project)
-    changed = [file.path for file in changed_files(project.root, files)]
-    if not changed:
-        return
-    if not render:
-        raise CanonError(f"{listed(changed)}: stale; run `canon render`, or say --render")
-    if foreign := foreign_files(project.root, files):
-        raise CanonError(
-            f"{listed(foreign)} was not written by Canon, and would be overwritten; see `canon render --force`"
-        )
-    for path in write_files(project.root, files):
-        say(f"canon: rendered {path}")
+    from canon.model.project import load_project
+    from canon.processes import run_interruptible
+    from canon.running.run import choose
+    from canon.running.watch import watch
 
-
-def _document(root: Path, name: str, ran: Ran) -> dict[str, Any]:
-    from canon.running.run import log_of
-
-    return {
-        "pipeline": name,
-        "code": ran.code,
-        "stages": [
-            {
-                "stage": event.stage,
-                "state": event.state.value,
-                "seconds": round(event.took, 3),
-                "code": event.code,
-                "why": event.why,
-                "log": log_of(root, event),
-                "metrics": dict(event.metrics),
-            }
-            for event in ran.events.values()
-        ],
-        "warnings": list(ran.trespasses),
-    }
+    pipeline, _ = choose(load_project(root), words)
+    command = [sys.executable, "-m", "canon", "run", *words, *flags.arguments()]
+    watch(root, pipeline.name, lambda: run_interruptible(command, root, os.environ), say)
 
 
 def register(app: typer.Typer) -> None:

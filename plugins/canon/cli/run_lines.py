@@ -1,9 +1,8 @@
-"""What `canon run` tells where no terminal is: one line an event, and a short closing one."""
+"""What `canon run` tells where no terminal is: one line an event."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from canon.model.errors import printable
 from canon.running.events import Event, State
@@ -34,9 +33,3 @@ class Lines:
             for line in last_lines(event.log, TAIL):
                 self._say(f"    {line}")
             self._say(f"    all of it: {event.log}")
-
-    def close(self, events: Mapping[str, Event]) -> None:
-        """Say how many stages ended how."""
-        counts = Counter(event.state for event in events.values())
-        said = ", ".join(f"{counts[state]} {state.value}" for state in State if counts[state])
-        self._say(f"canon: {said or 'no stages'}")

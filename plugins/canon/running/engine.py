@@ -165,6 +165,8 @@ class Engine:
             self.work.flush(self._is_final)  # a command may read dvc.lock: `canon track` does
             command = self.work.command(name, self.order.environment(name))
             log = log_path(self.root, name)
+            with contextlib.suppress(OSError):
+                log.unlink()  # nobody takes what an earlier run left there for this one's
             self.order.guard.started(name)
             self.children.start(Work(name, command.commands, command.folder, command.env, log))
             self._tell(name, State.RUNNING, log=log)

@@ -29,10 +29,10 @@ _WAITING = (".dvc/tmp/canon/spool", ".dvc/tmp/canon/sessions")
 Signature = list[int] | None
 
 
-def request_of(name: str | None, targets: Sequence[str], environ: Mapping[str, str] = os.environ) -> str:
+def request_of(words: Sequence[str], environ: Mapping[str, str] = os.environ) -> str:
     """What is asked for, and by whose settings, as a hash: nothing of the environment is to be read in a file."""
     settings = sorted((key, value) for key, value in environ.items() if key.startswith(_SEEN))
-    return hashlib.sha256(json.dumps([__version__, name, list(targets), settings]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([__version__, list(words), settings]).encode()).hexdigest()
 
 
 def load_fresh(root: Path, request: str) -> Mapping[str, Any] | None:

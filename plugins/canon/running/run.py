@@ -54,9 +54,9 @@ class Ran:
         return next((event.code or 1 for event in self.events.values() if event.state is State.FAILED), 0)
 
     @property
-    def settled(self) -> bool:
-        """Whether nothing is left to do: the next run would find all unchanged, unless something changes."""
-        return self.code == 0 and not self.trespasses
+    def idle(self) -> bool:
+        """Whether nothing was to do."""
+        return all(event.state is State.UNCHANGED for event in self.events.values())
 
 
 Finished = Callable[[Reproduction, Ran], None]

@@ -94,7 +94,8 @@ def build_summary(
 def format_summary(summary: Summary, *, tails: bool) -> list[str]:
     """Lines of at most 80 columns, but for names. ``tails``: with the last words of what failed, where nobody has said them yet."""
     counts = ", ".join(f"{summary.counts[state]} {state.value}" for state in State if summary.counts.get(state))
-    lines = [f"{summary.pipeline}: {counts or 'no stages'}, in {format_seconds(summary.seconds)}"]
+    idle = not any(state is not State.UNCHANGED and count for state, count in summary.counts.items())
+    lines = [f"{summary.pipeline}: {counts or 'no stages'}{'' if idle else f', in {format_seconds(summary.seconds)}'}"]
     lines += _ran(summary)
     lines += _saved(summary)
     lines += _failed(summary, tails=tails)

@@ -21,7 +21,7 @@ _NOT_WATCHED = frozenset({"__pycache__", ".git", ".dvc", ".ipynb_checkpoints"})
 State = dict[str, Signature]
 
 
-def watch(root: Path, name: str | None, run: Callable[[], None], say: Callable[[str], None]) -> None:
+def watch(root: Path, name: str | None, run: Callable[[], object], say: Callable[[str], None]) -> None:
     """Run now and after each change, until KeyboardInterrupt. ``name``: the pipeline, or all of them.
 
     What changes while it runs is noticed too: inputs are compared with those that the run began with. What a run raises as CanonError is said.

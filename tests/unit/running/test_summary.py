@@ -58,10 +58,8 @@ def test_what_ran_what_was_cached_what_that_saved_and_the_metrics_beside_those_b
 
 
 def test_nothing_that_is_not_there_is_said() -> None:
-    assert format_summary(summed(event("a", State.UNCHANGED), seconds=0.31), tails=True) == [
-        "co2: 1 unchanged, in 0.3 s"
-    ]
-    assert format_summary(summed(seconds=0), tails=True) == ["co2: no stages, in 0.0 s"]
+    assert format_summary(summed(event("a", State.UNCHANGED), seconds=0.31), tails=True) == ["co2: 1 unchanged"]
+    assert format_summary(summed(seconds=0), tails=True) == ["co2: no stages"]
     assert format_summary(summed(event("a", State.CACHED)), tails=True) == ["co2: 1 cached, in 10 s", "  from the run-cache: a"]  # fmt: skip
     assert summed(event("a", State.DONE, 3.0), seconds=10).beside == 0
 

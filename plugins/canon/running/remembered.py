@@ -1,0 +1,47 @@
+"""All that a run looked at which found nothing to do: DVC's part, the declarations with all that is generated, and the commit that rows may name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from canon.dvc.looked_at import looked_at, walked_through
+from canon.dvc.reproduction.reproduction import Reproduction
+from canon.git import try_git
+from canon.model.project import PIPELINES, Project
+from canon.model.root import SETTINGS_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class LookedAt:
+    """Paths that a fingerprint has to hold; of ``shallow`` ones what is below does not count."""
+
+    paths: frozenset[str]
+    shallow: frozenset[str]
+
+
+def all_looked_at(project: Project, work: Reproduction) -> LookedAt | None:
+    """What a run looked at; None where a look at files does not tell whether it would find the same again."""
+    paths = looked_at(work.repo, work.planned.stages.values())
+    if paths is None:
+        return None
+    return LookedAt(
+        frozenset(paths | set(_declared(project))), frozenset({*walked_through(work.repo), *_commit(project.root)})
+    )
+
+
+def _declared(project: Project) -> Iterator[str]:
+    yield from (SETTINGS_FILE, PIPELINES, "argo", "pipeline.schema.json")
+    for pipeline in project.pipelines:
+        yield pipeline.declaration.dvc_file
+        yield from (str(file) for file in pipeline.declaration.params.values())
+
+
+def _commit(root: Path) -> Iterator[str]:
+    """What says which commit is checked out: the rows of results may name another one."""
+    for name in ("HEAD", "packed-refs", try_git(root, "symbolic-ref", "--quiet", "HEAD")):
+        if name:
+            place = try_git(root, "rev-parse", "--path-format=absolute", "--git-path", name)
+            if place:
+                yield place
