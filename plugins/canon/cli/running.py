@@ -87,7 +87,7 @@ def _run(project: Project, asked: Asked, *, logs: bool) -> tuple[Ran, Summary, L
     from canon.cli.run_view import opened_view
     from canon.results.sessions import close_session, open_session
     from canon.results.settling import settle_sessions
-    from canon.running.before import load_metrics
+    from canon.running.metrics import load_metrics
     from canon.running.remembered import all_looked_at
     from canon.running.rows import outcome_of, settle_rows
     from canon.running.run import run_pipeline

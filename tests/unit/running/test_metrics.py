@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from canon.model.project import load_project
-from canon.running import before
+from canon.running.metrics import LARGEST, load_metrics
 
 SETTINGS = '[tool.canon]\ndefault_profile = "local"\n[tool.canon.profiles.local]\n'
 DECLARED = """\
@@ -25,9 +25,9 @@ def test_of_each_stage_what_can_be_read(tmp_path: Path) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    found = before.load_metrics(load_project(tmp_path))
+    found = load_metrics(load_project(tmp_path))
     assert {stage: {name: str(value) for name, value in metrics.items()} for stage, metrics in found.items()} == {
         "sub/dvc.yaml:fit": {"rmse": "0.5", "a.b": "1.0", "r2": "nan"}
     }
-    (tmp_path / "m.json").write_text(" " * before.LARGEST + '{"rmse": 1}')
-    assert "rmse" not in before.load_metrics(load_project(tmp_path))["sub/dvc.yaml:fit"]
+    (tmp_path / "m.json").write_text(" " * LARGEST + '{"rmse": 1}')
+    assert "rmse" not in load_metrics(load_project(tmp_path))["sub/dvc.yaml:fit"]
