@@ -29,6 +29,7 @@ stages:
       metrics: [{"out/${item}.txt": {cache: false}}]
   join: {cmd: cat out/a/x out/b/x > joined, deps: [out/a, out/b], outs: [joined]}
   other: {cmd: cp data.csv copied, deps: [data.csv], outs: [copied]}
+  third: {cmd: cp kept/in/x third, deps: [kept/in], outs: [third]}
 """
 
 
@@ -46,6 +47,9 @@ def make(folder: Path) -> None:
     (folder / "values.yaml").write_text("unused: 1\n")
     (folder / "params.yaml").write_text("rate: 1\n")
     (folder / "dvc.yaml").write_text(PIPELINE)
+    (folder / "kept/in").mkdir(parents=True)
+    (folder / "kept/in/x").write_text("1\n")
+    (folder / ".gitignore").write_text("/kept\n")
     (folder / "sub/empty").mkdir(parents=True)
     (folder / "sub/dvc.yaml").write_text("stages: {}\n")
     dvc(folder, "add", "-q", "data.csv")
@@ -90,6 +94,13 @@ def same_size_and_time(file: Path) -> None:
     assert file.stat().st_size == before.st_size
 
 
+def added_with_the_time_put_back(folder: Path) -> None:
+    """As `tar` and `rsync` do for folders."""
+    before = folder.stat()
+    (folder / "new").write_text("")
+    os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 def cached(work: Path) -> list[Path]:
     return sorted(file for file in (work / ".dvc/cache/files/md5").rglob("*") if file.is_file())
 
@@ -98,6 +109,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a dep": lambda work: (work / "code/one.py").write_text("3\n"),
     "a dep, unseen": lambda work: same_size_and_time(work / "code/one.py"),
     "a file below a dep": lambda work: (work / "code/deep/three.py").write_text(""),
+    "a file below a dep, unseen": lambda work: added_with_the_time_put_back(work / "code/deep"),
     "a file below a dep is gone": lambda work: (work / "code/deep/two.py").unlink(),
     "a param": lambda work: (work / "params.yaml").write_text("rate: 2\n"),
     "a file of vars": lambda work: (work / "values.yaml").write_text("unused: 2\n"),
@@ -111,6 +123,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a .dvc file": lambda work: (work / "data.csv.dvc").write_text((work / "data.csv.dvc").read_text().replace("size: 4", "size: 5")),
     "the settings": lambda work: (work / ".dvc/config.local").write_text("[cache]\n    dir = /tmp/none\n"),
     ".dvcignore": lambda work: (work / "code/.dvcignore").write_text("deep\n"),
+    ".dvcignore above a dep that Git ignores": lambda work: (work / "kept/.dvcignore").write_text("x\n"),
     "a spooled row": lambda work: (work / ".dvc/tmp/canon/spool/1").mkdir(parents=True),
     "a session": lambda work: (work / ".dvc/tmp/canon/sessions/1").mkdir(parents=True),
     "the fingerprint": lambda work: (work / fresh.FILE).write_text("[1"),
@@ -161,3 +174,17 @@ def test_what_is_asked_is_known_by_a_hash() -> None:
     request = fresh.request_of(["p", "a"], token)
     assert request == fresh.request_of(["p", "a"], {**token, "TERM": "dumb"})
     assert len({request, fresh.request_of(["p"], token), fresh.request_of(["p", "a"], {})}) == 3
+
+
+def test_links_to_folders_are_followed_no_further_than_by_dvc(work: Path) -> None:
+    """Two that lead up would have no end."""
+    (work / "code/up").symlink_to(".")
+    (work / "linked").symlink_to("code")
+    known = fresh.signatures_of(work, ["code", "linked"])
+    below = {"", "/one.py", "/deep", "/deep/two.py", "/up"}
+    assert set(known) == {f"{top}{each}" for top in ("code", "linked") for each in below}
+
+
+def test_a_fingerprint_that_cannot_be_written_fails_nothing(work: Path) -> None:
+    (work / fresh.FILE).mkdir(parents=True)
+    assert not remember(work, later(work))

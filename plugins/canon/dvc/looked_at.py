@@ -29,6 +29,7 @@ def looked_at(repo: Repo, stages: Iterable[Stage]) -> set[str] | None:
         if own is None:
             return None
         paths |= own
+    paths |= set(_ignoring(repo.root_dir, paths))
     for file in {str(stage.path) for stage in repo.index.stages}:
         named = _named_in(file)
         if named is None:
@@ -54,6 +55,12 @@ def walked_through(repo: Repo) -> Iterator[str]:
         yield from (f"{root}/{each}" for each in files if is_valid_filename(each))
         paths = {each: f"{root}/{each}" for each in folders}
         folders[:] = [each for each, path in paths.items() if path not in outs and not repo.scm.is_ignored(f"{path}/")]
+
+
+def _ignoring(root: str, paths: Iterable[str]) -> Iterator[str]:
+    """The `.dvcignore` of the folders that deps and outs lie in: DVC heeds those in folders, too, that Git ignores and it does not walk through."""
+    folders = {folder for path in paths for folder in Path(path).parents if folder.is_relative_to(root)}
+    yield from (f"{folder}/.dvcignore" for folder in folders)
 
 
 def _of_stage(stage: Stage) -> set[str] | None:

@@ -1,6 +1,7 @@
 """Whether anything changed since a run found nothing to do, by a stat of all that it looked at: neither DVC nor a declaration is loaded for that.
 
-The trust is that of DVC's own state database, which believes a file's inode, size and time of change; here its ctime, too, which nobody can set.
+The trust is that of DVC's own state database, which believes a file's inode, size and time of change; here its ctime, too, which nobody can set,
+and that of a folder: `tar` and `rsync` put its time back when they have added a file.
 A file that changed while the run looked has a ctime after its beginning: then nothing is remembered, and the next run looks again.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from canon import __version__
+from canon.model.errors import CanonError
 from canon.output.files import write_text
 
 FILE = ".dvc/tmp/canon/fresh.json"
@@ -71,7 +73,11 @@ def remember(
         forget(root)
         return False
     document = {"request": request, "says": dict(says), "paths": known}
-    write_text(root / FILE, json.dumps(document, separators=(",", ":")))
+    try:
+        write_text(root / FILE, json.dumps(document, separators=(",", ":")))
+    except CanonError:  # the disk is full: the run has done what it should
+        forget(root)
+        return False
     return True
 
 
@@ -104,7 +110,10 @@ def _add(root: Path, path: str, known: dict[str, Signature]) -> None:
     known[name] = _signature(path)
     with contextlib.suppress(OSError), os.scandir(path) as entries:  # of what is no folder nothing
         for entry in entries:
-            _add(root, entry.path, known)
+            if entry.is_dir(follow_symlinks=False):
+                _add(root, entry.path, known)
+            else:  # DVC follows no link to a folder below a folder either: two that lead up have no end
+                known.setdefault(_name(root, entry.path), _signature(entry.path))
 
 
 def _path(root: Path, name: str) -> str:
@@ -128,6 +137,6 @@ def _signature(path: str) -> Signature:
     except OSError:
         return None
     if stat.S_ISDIR(found.st_mode):
-        return [own.st_mode, own.st_ino, found.st_ino, found.st_mtime_ns]
+        return [own.st_mode, own.st_ino, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
     changed = found.st_ctime_ns if found.st_nlink == 1 else 0
     return [own.st_mode, own.st_ino, found.st_ino, found.st_size, found.st_mtime_ns, changed]

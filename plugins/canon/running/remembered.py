@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,8 @@ def all_looked_at(project: Project, work: Reproduction) -> LookedAt | None:
     if paths is None:
         return None
     return LookedAt(
-        frozenset(paths | set(_declared(project))), frozenset({*walked_through(work.repo), *_commit(project.root)})
+        frozenset(paths | set(_declared(project))),
+        frozenset({*walked_through(work.repo), *_commit(project.root), *_adapters()}),
     )
 
 
@@ -36,6 +38,11 @@ def _declared(project: Project) -> Iterator[str]:
     for pipeline in project.pipelines:
         yield pipeline.declaration.dvc_file
         yield from (str(file) for file in pipeline.declaration.params.values())
+
+
+def _adapters() -> Iterator[str]:
+    """The folders of installed packages: one more, or another one, may render other files."""
+    yield from (each for each in sys.path if each.startswith("/"))
 
 
 def _commit(root: Path) -> Iterator[str]:
