@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
+from canon import adapters
+from canon.cli.running import Flags, run_here
+from canon.model.errors import CanonError
+from canon.model.project import Project
+from canon.output.files import RenderedFile
+from canon.running import fresh
 from tests.conftest import Run
 from tests.e2e import graphs
 from tests.e2e.projects import write
@@ -53,16 +60,16 @@ def test_what_it_says_and_prints(project: Path, run: Run) -> None:
     assert x["seconds"] > 0
     assert (project / x["log"]).read_text() == "said x\n"
     assert "fit@x: done in" in done.stderr
-    assert done.stderr.endswith("canon: 3 done\n")
+    assert "\np: 3 done, in " in done.stderr
     for name in ("fit-x", "last"):
         (project / name).unlink(missing_ok=True)
     done = run(project, "canon", "run", "--dry-run")
     assert done.stdout == "raw\tunchanged\nfit@x\tcached\nfit@y\tunchanged\nlast\tdepends\n"
     done = run(project, "canon", "run", "-j", "1")
     assert done.stdout == ""
-    assert done.stderr.endswith("canon: 2 unchanged, 1 cached, 1 done\n")
+    assert "\np: 2 unchanged, 1 cached, 1 done, in " in done.stderr
     assert run(project, "dvc", "status").stdout == "Data and pipelines are up to date.\n"
-    assert run(project, "canon", "run").stderr == "canon: 4 unchanged\n"
+    assert run(project, "canon", "run").stderr == "p: 4 unchanged\n"
 
 
 def test_stages_run_at_once_as_far_as_there_is_what_they_declare(project: Path, run: Run) -> None:
@@ -89,3 +96,22 @@ def test_no_dvc_repository_is_made(tmp_path: Path, run: Run) -> None:
     done = run(tmp_path, "canon", "run", "--render", code=1)
     assert "no DVC repository; run `dvc init` there" in done.stderr
     assert not (tmp_path / ".dvc").exists()
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep")  # a library of DVC
+def test_a_generated_file_counts_wherever_it_lies(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adapters, others' too, put them where they like."""
+    rendered = adapters.render_project
+
+    def render(declared: Project) -> tuple[RenderedFile, ...]:
+        return (*rendered(declared), RenderedFile("elsewhere/made.yaml", "a: 1\n"))
+
+    monkeypatch.setattr(adapters, "render_project", render)
+    write(project, {"elsewhere/made.yaml": "a: 1\n"})
+    run(project, "canon", "run")
+    time.sleep(0.06)
+    run_here(project, (), Flags(), json_=False)
+    assert fresh.load_fresh(project, fresh.request_of(()))
+    write(project, {"elsewhere/made.yaml": "a: 2\n"})
+    with pytest.raises(CanonError, match=r"elsewhere/made.yaml: stale"):
+        run_here(project, (), Flags(), json_=False)

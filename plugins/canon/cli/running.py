@@ -52,21 +52,25 @@ def run_here(root: Path, words: Sequence[str], flags: Flags, *, json_: bool) -> 
     if not flags.force and (known := load_fresh(root, request)) is not None:
         _put_known(known, json_=json_)
         return
-    begun = begin(root)
     from canon.dvc.reproduction.stages import Options
     from canon.model.project import load_project
+    from canon.running.exclusive import check_repository
     from canon.running.run import Asked, choose
 
+    check_repository(root)
+    begun = begin(root)
     project = load_project(root)
     pipeline, targets = choose(project, words)
-    check_rendered(project, render=flags.render)
+    rendered = check_rendered(project, render=flags.render)
     asked = Asked(pipeline, targets, flags.jobs, flags.keep_going, Options(force=flags.force, pull=flags.pull))
     ran, summary, looked = _run(project, asked, logs=flags.logs)
     document = _document(root, pipeline.name, ran, summary)
     if json_:
         put_json(document)
     says = {"lines": _lines(summary), "document": document}
-    if looked is None or not remember(root, request, says, begun, paths=looked.paths, shallow=looked.shallow):
+    if looked is None or not remember(
+        root, request, says, begun, paths={*looked.paths, *rendered}, shallow=looked.shallow
+    ):
         forget(root)
     if ran.interrupted is not None:
         say("canon: interrupted; what has finished is kept")
@@ -137,15 +141,16 @@ def put_foreseen(root: Path, words: Sequence[str], flags: Flags, *, json_: bool)
         put_table(("stage", ""), ((each.stage, each.does) for each in foreseen))
 
 
-def check_rendered(project: Project, *, render: bool) -> None:
-    """Raise CanonError where generated files are not what the declarations say; with ``render`` write them."""
+def check_rendered(project: Project, *, render: bool) -> frozenset[str]:
+    """Return the paths of the generated files. Raises CanonError where they are not what the declarations say; with ``render`` writes them."""
     from canon.adapters import render_project
     from canon.output.files import changed_files, foreign_files, write_files
 
     files = render_project(project)
+    paths = frozenset(file.path for file in files)
     changed = [file.path for file in changed_files(project.root, files)]
     if not changed:
-        return
+        return paths
     if not render:
         raise CanonError(f"{listed(changed)}: stale; run `canon render`, or say --render")
     if foreign := foreign_files(project.root, files):
@@ -154,6 +159,7 @@ def check_rendered(project: Project, *, render: bool) -> None:
         )
     for path in write_files(project.root, files):
         say(f"canon: rendered {path}")
+    return paths
 
 
 def _lines(summary: Summary) -> list[str]:

@@ -14,14 +14,21 @@ from canon.model.errors import CanonError, printable
 LOCK = ".dvc/tmp/canon/run.lock"
 
 
+def check_repository(root: Path) -> None:
+    """Raise CanonError where DVC is not there."""
+    if not (root / ".dvc").is_dir():
+        raise CanonError(f"{root} is no DVC repository; run `dvc init` there")
+
+
 @contextlib.contextmanager
 def only_run(root: Path) -> Iterator[None]:
     """Hold the checkout's lock. Raises CanonError that says who has it, or that DVC is not there. The kernel lets go of it, however its holder ends."""
-    if not (root / ".dvc").is_dir():
-        raise CanonError(f"{root} is no DVC repository; run `dvc init` there")
+    check_repository(root)
     path = root / LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(
+        path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644
+    )  # a link may be of a branch
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
