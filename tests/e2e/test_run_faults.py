@@ -247,3 +247,24 @@ def test_what_cannot_be_run_is_said(make: Make, run: Run) -> None:
     run(root, "canon", "render")
     assert "name one of p, q" in run(root, "canon", "run", code=2).stderr
     assert "`a` is no pipeline" in run(root, "canon", "run", "a", code=2).stderr
+
+
+def test_a_command_that_no_system_can_start(make: Make, run: Run) -> None:
+    root = make("""
+bad: {cmd: "echo 'a\\0b' > bad", outs: [bad]}
+good: {cmd: echo x > good, outs: [good]}
+""")
+    done = run(root, "canon", "run", "-k", code=1)
+    assert "bad: failed (its command cannot be started: embedded null byte)" in done.stderr
+    assert "good: done" in done.stderr
+
+
+def test_a_lock_that_is_a_link_is_not_written_through(make: Make, run: Run, tmp_path: Path) -> None:
+    root = make("a: {cmd: echo x > a, outs: [a]}")
+    other = tmp_path / "other"
+    other.write_text("kept\n")
+    (root / ".dvc/tmp/canon").mkdir(parents=True)
+    (root / ".dvc/tmp/canon/run.lock").symlink_to(other)
+    done = run(root, "canon", "run", "--dry-run", code=1)
+    assert ".dvc/tmp/canon/run.lock" in done.stderr
+    assert other.read_text() == "kept\n"

@@ -23,7 +23,7 @@ from typing import Self
 from canon.running.leftovers import Groups
 from canon.running.watchdog import Watchdog
 
-_GATE = 'read -r go && [ "$go" = go ] && exec "$@" </dev/null; exit 143'
+_GATE = 'read -r CANON_GATE && [ "$CANON_GATE" = go ] && unset CANON_GATE && exec "$@" </dev/null; exit 143'
 """A command begins when the watchdog knows of it: where this process is killed before that, its end of the pipe is closed and nothing begins."""
 LARGEST_LOG = 1 << 30
 """Bytes of a log, after which it begins anew: a stage that prints without end does not fill the disk."""
@@ -45,13 +45,13 @@ class Work:
 class Ended:
     """A stage whose commands are through, after ``seconds``.
 
-    ``code``: as a shell gives it, 128 + n for signal n; ``error``: why one could not start;
+    ``code``: as a shell gives it, 128 + n for signal n; ``error``: why one could not start (ValueError: it holds what no command may);
     ``stopped``: a signal was sent to it, so that its outs may be halves, whatever its code says.
     """
 
     name: str
     code: int
-    error: OSError | None = None
+    error: OSError | ValueError | None = None
     seconds: float = 0.0
     stopped: bool = False
 
@@ -133,7 +133,7 @@ class Children:
                 code = self._command(child, command)
                 if code != 0:
                     break
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._ended.put(Ended(work.name, 127, error))
         else:
             self._ended.put(Ended(work.name, code, None, time.monotonic() - began, child.stopped))

@@ -180,7 +180,9 @@ class Engine:
         self._took[name] = ended.seconds
         if ended.error is not None:
             self.work.fail(name)
-            self._fail(name, 1, f"its command cannot be started: {ended.error.strerror or ended.error}")
+            self._fail(
+                name, 1, f"its command cannot be started: {getattr(ended.error, 'strerror', None) or ended.error}"
+            )
         elif ended.stopped:
             self.work.fail(name)
             self._end(name, State.STOPPED, code=ended.code, why=_INTERRUPTED)

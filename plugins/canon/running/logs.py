@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from canon.model.canonical import sha256_of
 from canon.model.errors import printable
 
 FOLDER = ".dvc/tmp/canon/logs"
 """Where the logs of the last run of each stage lie. Git does not see it."""
+LONGEST = 240
+"""Bytes of the name of a stage up to which its log has it."""
 _TAIL = 8192
 
 
 def log_path(root: Path, stage: str) -> Path:
     """Where the output of a stage goes, by the name that DVC gives it (`fit@gb`, `sub/dvc.yaml:fit`)."""
-    return root / FOLDER / f"{stage.replace('%', '%25').replace('/', '%2F')}.log"
+    name = stage.replace("%", "%25").replace("/", "%2F")
+    if len(name.encode("utf-8", "replace")) > LONGEST:  # of a `foreach` over texts: a file's name has 255 bytes at most
+        name = f"{name.encode('utf-8', 'replace')[:150].decode('utf-8', 'ignore')}…{sha256_of(stage)[:16]}"
+    return root / FOLDER / f"{name}.log"
 
 
 def last_lines(log: Path, most: int = 1) -> list[str]:

@@ -164,3 +164,20 @@ def test_the_end_of_a_log(tmp_path: Path) -> None:
     assert follower.new_lines(end=True) == ["half"]
     log.write_bytes(b"new\n")
     assert follower.new_lines() == ["new"]
+
+
+def test_the_log_of_a_stage_with_a_long_name(tmp_path: Path) -> None:
+    """DVC takes any length: a `foreach` over texts."""
+    long = [log_path(tmp_path, f"fit@{'é' * 200}{end}") for end in "ab"]
+    for log in long:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("")
+    assert long[0] != long[1]
+
+
+def test_a_variable_of_the_user_reaches_the_command(tmp_path: Path) -> None:
+    each = work(tmp_path, "a", 'echo "$go$CANON_GATE"')
+    with Children() as children:
+        children.start(Work(each.name, each.commands, each.folder, {**each.env, "go": "theirs"}, each.log))
+        assert ended(children).code == 0
+    assert each.log.read_text() == "theirs\n"
