@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ def all_looked_at(project: Project, work: Reproduction) -> LookedAt | None:
         return None
     return LookedAt(
         frozenset(paths | set(_declared(project))),
-        frozenset({*walked_through(work.repo), *_commit(project.root), *_adapters()}),
+        frozenset({*walked_through(work.repo), *_commit(project.root), *_adapters(), *_ignored(project.root)}),
     )
 
 
@@ -43,6 +44,14 @@ def _declared(project: Project) -> Iterator[str]:
 def _adapters() -> Iterator[str]:
     """The folders of installed packages: one more, or another one, may render other files."""
     yield from (each for each in sys.path if each.startswith("/"))
+
+
+def _ignored(root: Path) -> Iterator[str]:
+    """What else than a .gitignore says which folders Git ignores: DVC looks for no dvc.yaml in those."""
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    yield try_git(root, "config", "--path", "core.excludesFile") or f"{home}/git/ignore"
+    if place := try_git(root, "rev-parse", "--path-format=absolute", "--git-path", "info/exclude"):
+        yield place
 
 
 def _commit(root: Path) -> Iterator[str]:
