@@ -115,3 +115,24 @@ def test_a_generated_file_counts_wherever_it_lies(project: Path, run: Run, monke
     write(project, {"elsewhere/made.yaml": "a: 2\n"})
     with pytest.raises(CanonError, match=r"elsewhere/made.yaml: stale"):
         run_here(project, (), Flags(), json_=False)
+
+
+def test_a_folder_that_git_ignores_no_more_is_a_doubt(project: Path, run: Run) -> None:
+    """DVC looks for no dvc.yaml in what Git ignores."""
+    exclude = project / ".git/info/exclude"
+    exclude.parent.mkdir(exist_ok=True)
+    exclude.write_text("/apart\n")
+    write(project, {"apart/dvc.yaml": "stages: {a: {cmd: exit 1, outs: [../last]}}\n"})
+    run(project, "canon", "run")
+    time.sleep(0.06)
+    run(project, "canon", "run")
+    assert (project / fresh.FILE).exists()
+    exclude.write_text("")
+    assert "overlap" in run(project, "canon", "run", code=1).stderr
+
+
+def test_json_has_no_numbers_that_json_does_not_know(project: Path, run: Run) -> None:
+    write(project, {"pipelines/p.yaml": STAGES.replace("0.5", "NaN")})
+    done = run(project, "canon", "run", "--render", "--json")
+    said = json.loads(done.stdout, parse_constant=pytest.fail)
+    assert {"rmse": None, "of.max": 2.0} in [each["metrics"] for each in said["stages"]]

@@ -171,7 +171,7 @@ def _lines(summary: Summary) -> list[str]:
 def _document(root: Path, name: str, ran: Ran, summary: Summary) -> dict[str, Any]:
     """What a script reads."""
     from canon.running.run import log_of
-    from canon.running.summary import summary_document
+    from canon.running.summary import finite, summary_document
 
     return {
         "pipeline": name,
@@ -184,7 +184,7 @@ def _document(root: Path, name: str, ran: Ran, summary: Summary) -> dict[str, An
                 "code": event.code,
                 "why": event.why,
                 "log": log_of(root, event),
-                "metrics": dict(event.metrics),
+                "metrics": {name: finite(value) for name, value in event.metrics.items()},
             }
             for event in ran.events.values()
         ],

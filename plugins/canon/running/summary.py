@@ -179,11 +179,12 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "seconds": round(summary.seconds, 3),
         "saved": {"parallel": round(summary.beside, 3), "cache": round(summary.cached, 3), "unknown": summary.unknown},
         "metrics": [
-            {"name": each.name, "before": _finite(each.before), "now": _finite(each.now)} for each in summary.metrics
+            {"name": each.name, "before": finite(each.before), "now": finite(each.now)} for each in summary.metrics
         ],
         "row": summary.row or None,
     }
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """A number, if JSON knows it."""
     return value if value is not None and math.isfinite(value) else None
