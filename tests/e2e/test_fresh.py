@@ -188,3 +188,16 @@ def test_links_to_folders_are_followed_no_further_than_by_dvc(work: Path) -> Non
 def test_a_fingerprint_that_cannot_be_written_fails_nothing(work: Path) -> None:
     (work / fresh.FILE).mkdir(parents=True)
     assert not remember(work, later(work))
+
+
+def test_an_inode_is_no_time(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Overlays and network file systems number files beyond 2**62."""
+    signature = fresh._signature
+
+    def large(path: str) -> fresh.Signature:
+        found = signature(path)
+        return found and [found[0], 2**63, 2**63, *found[3:]]
+
+    monkeypatch.setattr(fresh, "_signature", large)
+    assert remember(work, later(work))
+    assert fresh.load_fresh(work, "asked")

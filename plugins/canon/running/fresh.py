@@ -29,6 +29,8 @@ _SEEN = ("DVC_", "GIT_", "XDG_CONFIG", "HOME")
 _WAITING = (".dvc/tmp/canon/spool", ".dvc/tmp/canon/sessions")
 """Folders of what an earlier command left to the next one: rows to send, runs to close."""
 Signature = list[int] | None
+_INODES = 3
+"""What a signature begins with is no time, and may be larger than any: some file systems number so."""
 
 
 def request_of(words: Sequence[str], environ: Mapping[str, str] = os.environ) -> str:
@@ -69,7 +71,7 @@ def remember(
     known = signatures_of(root, paths)
     for path in {_path(root, each) for each in shallow}:
         known.setdefault(_name(root, path), _signature(path))
-    if any(signature is not None and max(signature) > begun - _SLACK for signature in known.values()):
+    if any(signature is not None and max(signature[_INODES:]) > begun - _SLACK for signature in known.values()):
         forget(root)
         return False
     document = {"request": request, "says": dict(says), "paths": known}
