@@ -259,7 +259,7 @@ good: {cmd: echo x > good, outs: [good]}
     assert "good: done" in done.stderr
 
 
-def test_a_lock_that_is_a_link_is_not_written_through(make: Make, run: Run, tmp_path: Path) -> None:
+def test_a_file_of_a_run_that_is_a_link_is_not_written_through(make: Make, run: Run, tmp_path: Path) -> None:
     root = make("a: {cmd: echo x > a, outs: [a]}")
     other = tmp_path / "other"
     other.write_text("kept\n")
@@ -267,4 +267,7 @@ def test_a_lock_that_is_a_link_is_not_written_through(make: Make, run: Run, tmp_
     (root / ".dvc/tmp/canon/run.lock").symlink_to(other)
     done = run(root, "canon", "run", "--dry-run", code=1)
     assert ".dvc/tmp/canon/run.lock" in done.stderr
+    (root / ".dvc/tmp/canon/run.lock").unlink()
+    (root / ".dvc/tmp/canon/fresh.clock").symlink_to(other)
+    run(root, "canon", "run")
     assert other.read_text() == "kept\n"

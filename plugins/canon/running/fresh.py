@@ -57,6 +57,7 @@ def begin(root: Path) -> int:
     """The time, by the clock of the file system that the project lies on, in nanoseconds; call it before anything is looked at. Raises OSError."""
     clock = root / _CLOCK
     clock.parent.mkdir(parents=True, exist_ok=True)
+    clock.unlink(missing_ok=True)  # a link may be of a branch
     clock.write_bytes(b"")
     return clock.stat().st_mtime_ns
 
