@@ -48,6 +48,11 @@ def render_project(project: Project) -> tuple[RenderedFile, ...]:
     return tuple(sorted(files, key=lambda file: file.path))
 
 
+def has_others() -> bool:
+    """Whether somebody else's adapter is installed: nobody knows what that reads."""
+    return any(point.dist is None or point.dist.name != PACKAGE for point in entry_points(group=GROUP))
+
+
 def _described(point: EntryPoint) -> str:
     return f"`{point.name}` ({point.dist.name if point.dist else point.value})"
 

@@ -13,7 +13,7 @@ from canon.cli.running import Flags, run_here
 from canon.model.errors import CanonError
 from canon.model.project import Project
 from canon.output.files import RenderedFile
-from canon.running import fresh
+from canon.running import fresh, remembered
 from tests.conftest import Run
 from tests.e2e import graphs
 from tests.e2e.projects import write
@@ -115,6 +115,17 @@ def test_a_generated_file_counts_wherever_it_lies(project: Path, run: Run, monke
     write(project, {"elsewhere/made.yaml": "a: 2\n"})
     with pytest.raises(CanonError, match=r"elsewhere/made.yaml: stale"):
         run_here(project, (), Flags(), json_=False)
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep")  # a library of DVC
+def test_what_somebody_elses_adapter_reads_nobody_knows(
+    project: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(project, "canon", "run")
+    time.sleep(0.06)
+    monkeypatch.setattr(remembered, "has_others", lambda: True)
+    run_here(project, (), Flags(), json_=False)
+    assert fresh.load_fresh(project, fresh.request_of(())) is None
 
 
 def test_a_folder_that_git_ignores_no_more_is_a_doubt(project: Path, run: Run) -> None:

@@ -49,7 +49,7 @@ class Flags:
 def run_here(root: Path, words: Sequence[str], flags: Flags, *, json_: bool) -> None:
     """Run in this checkout. Exits with the code of the run."""
     request = request_of(words)
-    if not flags.force and (known := load_fresh(root, request)) is not None:
+    if not (flags.force or flags.pull) and (known := load_fresh(root, request)) is not None:
         _put_known(known, json_=json_)
         return
     from canon.dvc.reproduction.stages import Options

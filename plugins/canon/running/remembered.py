@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from canon.adapters import has_others
 from canon.dvc.looked_at import looked_at, walked_through
 from canon.dvc.reproduction.reproduction import Reproduction
 from canon.git import try_git
@@ -25,7 +26,7 @@ class LookedAt:
 
 def all_looked_at(project: Project, work: Reproduction) -> LookedAt | None:
     """What a run looked at; None where a look at files does not tell whether it would find the same again."""
-    paths = looked_at(work.repo, work.planned.stages.values())
+    paths = None if has_others() else looked_at(work.repo, work.planned.stages.values())
     if paths is None:
         return None
     return LookedAt(
