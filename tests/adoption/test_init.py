@@ -161,6 +161,24 @@ def test_repositories_that_were_made_for_nothing_are_gone_again(tmp_path: Path, 
     assert run(tmp_path, "canon", "render").stderr == "canon: all generated files are up to date\n"
 
 
+@pytest.mark.parametrize("fault", ["owner", "broken", "inside"])
+def test_a_repository_that_git_does_not_read_is_left_as_it_is(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    write(tmp_path, {"dvc.yaml": "stages: [\n"})
+    git(tmp_path, "init", "-q")
+    words, place = {"owner": "does not trust", "broken": "mend", "inside": "work tree"}[fault], tmp_path
+    if fault == "owner":
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    elif fault == "broken":
+        (tmp_path / ".git" / "HEAD").unlink()
+    else:
+        place = tmp_path / ".git"
+    before = sorted(tmp_path.rglob("*"))
+    assert words in run(place, "canon", "init", code=1).stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_link_is_not_overwritten_and_an_ignored_declaration_is_a_hint(project: Path, run: Run) -> None:
     (project / "sub" / "dvc.yaml").rename(project / "sub" / "real.yaml")
     (project / "sub" / "dvc.yaml").symlink_to("real.yaml")

@@ -17,7 +17,7 @@ from canon.adoption.names import name_from_text
 from canon.adoption.scaffold import scaffold_files
 from canon.adoption.settings import has_settings, settings_file
 from canon.dvc.repository import open_repository
-from canon.git import is_checkout, run_git, try_git
+from canon.git import check_repository, is_checkout, run_git
 from canon.model.errors import CanonError, Problem, UsageError, listed
 from canon.model.project import load_settings
 from canon.model.settings import Profile, Settings
@@ -47,12 +47,12 @@ class Start:
 def missing_repositories(folder: Path) -> tuple[Path, tuple[str, ...]]:
     """The root of the project that a folder is in, and the commands that make it one: of `git init`, `dvc init`.
 
-    Raises CanonError for a folder in a Git checkout without DVC that is not its top.
+    Raises CanonError for a folder in a Git checkout without DVC that is not its top, and for a Git repository that git does not read.
     """
     root = dvc_root(folder)
     if root is not None:
         return root, ()
-    top = try_git(folder, "rev-parse", "--show-toplevel")
+    top = _top(folder)
     if top is not None and Path(top).resolve() != folder.resolve():
         raise CanonError(
             f"{folder} lies in the Git repository {top}, which is no DVC project; run `canon init` there, or make this folder a "
@@ -63,15 +63,28 @@ def missing_repositories(folder: Path) -> tuple[Path, tuple[str, ...]]:
     return folder, ("dvc init",) if top is not None else ("git init", "dvc init")
 
 
+def _top(folder: Path) -> str | None:
+    """The top of the checkout that a folder is in; None where there is none. One that is broken, or another user's, is one."""
+    try:
+        return run_git(folder, "rev-parse", "--show-toplevel").decode("utf-8", "surrogateescape").removesuffix("\n")
+    except CanonError as error:
+        if os.path.lexists(folder / ".git"):
+            check_repository(folder)
+        elif "not a git repository" in str(error):
+            return None
+        raise
+
+
 @contextlib.contextmanager
 def made_repositories(root: Path, commands: Sequence[str]) -> Iterator[None]:
     """Run `git init` and `dvc init` for what follows; where that fails they are undone."""
-    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     if not commands:
         yield
         return
+    if "git init" in commands and os.path.lexists(root / ".git"):  # or undoing it would take somebody's history
+        raise CanonError(f"{root} has a .git that was not there before; run `canon init` again")
     ignore_was_there = (root / ".dvcignore").exists()
     try:
         if "git init" in commands:
@@ -79,7 +92,7 @@ def made_repositories(root: Path, commands: Sequence[str]) -> Iterator[None]:
         try:
             logging.getLogger("dvc.repo.init").setLevel(logging.WARNING)  # it prints to stdout, where our results are
             Repo.init(os.fspath(root)).close()
-        except DvcException as error:
+        except Exception as error:  # noqa: BLE001  its Git libraries end with errors of their own
             raise CanonError(f"`dvc init` failed in {root}: {error}") from None
         yield
     except BaseException:
