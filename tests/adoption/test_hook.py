@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from canon.adoption.hook import FIRST, LAST, hook_file, hook_text, install_hook
+from canon.adoption.hook import FIRST, LAST, hook_file, install_hook, plan_hook
 from canon.model.errors import CanonError
 from tests.conftest import git
 
 
 def installed(root: Path) -> Path:
-    file = hook_file(root)
-    assert install_hook(file, hook_text(file))
-    return file
+    planned = plan_hook(root)
+    assert planned.is_new
+    install_hook(planned)
+    assert not plan_hook(root).is_new
+    return planned.file
 
 
 @pytest.fixture
@@ -86,7 +88,6 @@ def test_another_hook_is_kept_and_runs_too(repository: Path, slow: Path, first: 
     text = file.read_text()
     assert text.startswith(f"{first}\n{FIRST}\n")
     assert text.endswith(f"{LAST}\n# mine\necho mine\nexit 0\n")
-    assert not install_hook(file, hook_text(file)), "once is enough"
     assert commit(repository, "-a") == "mine\n"
     assert let_go(slow).endswith("|log|none|none")
 
@@ -95,8 +96,21 @@ def test_our_own_lines_of_before_are_replaced(repository: Path) -> None:
     file = installed(repository)
     current = file.read_text()
     file.write_text(f"#!/bin/sh\necho before\n{FIRST}\nold\n{LAST}\necho after\n")
-    install_hook(file, hook_text(file))
+    install_hook(plan_hook(repository))
     assert file.read_text() == f"#!/bin/sh\necho before\n{current.removeprefix(f'#!/bin/sh{chr(10)}')}echo after\n"
+
+
+def test_nothing_of_a_hook_is_lost_where_our_marks_are_not_ours(repository: Path) -> None:
+    file = hook_file(repository)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"#!/bin/sh\necho before\n{LAST}\n{FIRST}\necho after\n")
+    install_hook(plan_hook(repository))
+    assert file.read_text().endswith(f"echo before\n{LAST}\n{FIRST}\necho after\n")
+
+
+def test_a_folder_whose_name_has_lines(repository: Path) -> None:
+    root = repository.rename(repository.parent / "two\nlines")
+    assert hook_file(root) == root / ".git" / "hooks" / "post-commit"
 
 
 @pytest.mark.parametrize("content", [b"#!/usr/bin/env python3\nprint(1)\n", b"\x7fELF\x00\xff", b"echo 1\n"])
@@ -105,7 +119,7 @@ def test_a_hook_that_is_no_shell_script_is_left_and_the_lines_are_said(repositor
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(content)
     with pytest.raises(CanonError, match=r"(?s)no shell script; let it do what these lines do.*canon log"):
-        hook_text(file)
+        plan_hook(repository)
     assert file.read_bytes() == content
 
 
@@ -137,3 +151,29 @@ def test_init_installs_it_where_asked(tmp_path: Path) -> None:
     assert FIRST in (root / ".git" / "hooks" / "post-commit").read_text()
     again = subprocess.run(["canon", "init", "--hook"], cwd=root, capture_output=True, text=True, check=True)
     assert "has the hook already" in again.stderr
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_dry_run_shows_it_and_it_is_said(repository: Path) -> None:
+    def said(*arguments: str) -> tuple[str, str]:
+        command = ["canon", "init", "--hook", *arguments]
+        done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True)
+        return done.stdout, done.stderr
+
+    file = hook_file(repository)
+    shown, words = said("--dry-run")
+    assert f"+{FIRST}\n" in shown
+    assert f"canon: the hook post-commit would be installed: {file}\n" in words
+    assert not file.exists()
+    assert f"canon: the hook post-commit is installed: {file}\n" in said()[1]
+    assert FIRST not in said("--dry-run")[0]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_hook_that_is_a_link_is_refused_before_anything_is_written(repository: Path) -> None:
+    file = hook_file(repository)
+    file.parent.mkdir(exist_ok=True)
+    file.symlink_to("../../tools/hook")
+    done = subprocess.run(["canon", "init", "--hook"], cwd=repository, capture_output=True, text=True, check=False)
+    assert (done.returncode, "is a link" in done.stderr) == (1, True)
+    assert git(repository, "status", "--porcelain") == ""

@@ -6,6 +6,7 @@ It starts `canon log` in the background and forgets it: a commit is neither slow
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from canon.git import check_repository, run_git
@@ -14,7 +15,17 @@ from canon.output.files import load_text, write_bytes
 
 FIRST, LAST = "# >>> canon >>>", "# <<< canon <<<"
 NAME = "post-commit"
+_OURS = re.compile(f"{FIRST}.*?{LAST}\n?", re.DOTALL)
 _SHELLS = re.compile(r"#!\s*(?:/usr)?(?:/local)?/bin/(?:env\s+)?(?:ba|da|z|k)?sh\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """What is to stand in a hook's file; ``is_new``: it does not yet."""
+
+    file: Path
+    text: str
+    is_new: bool
 
 
 def hook_lines() -> str:
@@ -35,9 +46,10 @@ def hook_lines() -> str:
 def hook_file(root: Path) -> Path:
     """Where Git looks for the hook. Raises CanonError where the project is not the whole checkout, and where hooks of all repositories lie."""
     check_repository(root)
-    common, folder = run_git(
-        root, "rev-parse", "--path-format=absolute", "--git-common-dir", "--git-path", "hooks"
-    ).decode().splitlines()  # fmt: skip
+    common, folder = (
+        run_git(root, "rev-parse", "--path-format=absolute", *wanted).decode("utf-8", "surrogateescape").removesuffix("\n")
+        for wanted in (["--git-common-dir"], ["--git-path", "hooks"])
+    )  # fmt: skip
     place = Path(folder).resolve()
     if not any(place.is_relative_to(each) for each in (Path(common).resolve(), root.resolve())):
         raise CanonError(
@@ -47,34 +59,38 @@ def hook_file(root: Path) -> Path:
     return Path(folder) / NAME
 
 
-def hook_text(file: Path) -> str:
+def plan_hook(root: Path) -> Hook:
     """The hook with our lines in it, once, behind its first line: one that ends early runs them all the same.
 
-    Raises CanonError for a hook that is no shell script.
+    Raises CanonError as `hook_file` does, for a hook that is no shell script, and for a link that would have to change.
     """
-    lines = hook_lines()
+    file = hook_file(root)
     try:
         text = load_text(file)
     except CanonError:
         text = "\0"
+    wanted = _with_lines(file, text)
+    is_new = text != wanted or not file.stat().st_mode & 0o100
+    if is_new and file.is_symlink():
+        raise CanonError(f"{file} is a link; replace it by what it points to, then run `canon init --hook` again")
+    return Hook(file, wanted, is_new)
+
+
+def install_hook(hook: Hook) -> None:
+    """Write the hook. Raises CanonError where it cannot be written."""
+    if hook.is_new:
+        write_bytes(hook.file, hook.text.encode())
+        hook.file.chmod(0o755)
+
+
+def _with_lines(file: Path, text: str | None) -> str:
+    lines = hook_lines()
     if not text:
         return f"#!/bin/sh\n{lines}"
-    if FIRST in text and LAST in text:
-        before, _, rest = text.partition(FIRST)
-        return f"{before}{lines}{rest.partition(LAST)[2].removeprefix(chr(10))}"
+    renewed, count = _OURS.subn(lambda _: lines, text, count=1)
+    if count:
+        return renewed
     first, _, rest = text.partition("\n")
     if not _SHELLS.match(first):
         raise CanonError(f"{file} is there already, and no shell script; let it do what these lines do:\n{lines}")
     return f"{first}\n{lines}{rest}"
-
-
-def install_hook(file: Path, text: str) -> bool:
-    """Write the hook; return whether it changed. Raises CanonError where it cannot be written."""
-    executable = file.is_file() and bool(file.stat().st_mode & 0o100)
-    if executable and load_text(file) == text:
-        return False
-    if file.is_symlink():
-        raise CanonError(f"{file} is a link; replace it by what it points to, then run `canon init --hook` again")
-    write_bytes(file, text.encode())
-    file.chmod(0o755)
-    return True

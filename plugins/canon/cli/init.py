@@ -14,6 +14,7 @@ from canon.cli.console import put, put_json, say
 from canon.model.errors import CanonError, Problem, listed
 
 if TYPE_CHECKING:
+    from canon.adoption.hook import Hook
     from canon.adoption.start import Start
 
 MOST_HINTS = 20
@@ -39,43 +40,51 @@ def init(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON for a script.")] = False,
 ) -> None:
     """Start a project, or adopt the one that is here: declarations are made from its dvc.yaml, its dvc.lock stays valid."""
-    from canon.adoption.hook import hook_file, hook_text, install_hook
+    from canon.adoption.hook import install_hook, plan_hook
     from canon.adoption.start import is_empty_of_stages, made_repositories, missing_repositories, plan_start, scaffold
     from canon.adoption.written import write_all
-    from canon.output.files import changed_files, format_diff
+    from canon.output.files import RenderedFile, changed_files, format_diff
 
     here = Path.cwd()
     root, commands = missing_repositories(here)
     only = [Path(os.path.relpath(here / file, root)).as_posix() for file in files or ()]
     if dry_run and commands and not is_empty_of_stages(root):
         raise CanonError(f"{root} is no DVC project yet, and DVC reads a dvc.yaml in one alone; run `dvc init` first")
-    place = None
     with made_repositories(root, () if dry_run else commands):
-        if hook and not (dry_run and commands):
-            place = hook_file(root)
-            text = hook_text(place)
+        planned = plan_hook(root) if hook and not (dry_run and "git init" in commands) else None
         start = (
             scaffold(root, name)
             if dry_run and commands
             else plan_start(root, name, only, force=force or "git init" in commands)
         )
         written = [file.path for file in changed_files(root, start.files)] if dry_run else write_all(root, start.files)
-        if place is not None and not dry_run and not install_hook(place, text):
-            say(f"canon: {place} has the hook already")
+        if planned is not None and not dry_run:
+            install_hook(planned)
     if json_:
         put_json({
             "root": str(root), "dry_run": dry_run, "ran": commands, "written": list(written), "scaffolded": start.scaffolded,
             "adopted": [asdict(each) for each in start.adopted], "pipelines": start.pipelines,
             "without_stages": start.without_stages, "hints": [asdict(each) for each in start.hints],
-            "hook": None if place is None else str(place),
+            "hook": None if planned is None else str(planned.file),
         })  # fmt: skip
         return
     if dry_run:
-        put(format_diff(root, start.files).rstrip("\n"))
+        hooks = format_diff(planned.file.parent, [RenderedFile(planned.file.name, planned.text)]) if planned else ""
+        put(f"{format_diff(root, start.files)}{hooks}".rstrip("\n"))
     else:
         for path in written:
             put(path)
+    if hook:
+        _say_hook(planned, dry_run=dry_run)
     _narrate(start, commands, dry_run=dry_run)
+
+
+def _say_hook(planned: Hook | None, *, dry_run: bool) -> None:
+    if planned is None or planned.is_new:
+        what = f"post-commit {'would be' if dry_run else 'is'} installed"
+        say(f"canon: the hook {what}{f': {planned.file}' if planned else ''}")
+    else:
+        say(f"canon: {planned.file} has the hook already")
 
 
 def _narrate(start: Start, commands: tuple[str, ...], *, dry_run: bool) -> None:
