@@ -108,6 +108,23 @@ def test_a_text_that_is_not_committed_is_overwritten_on_request_only(project: Pa
     assert (project / "pipelines" / "koln-2.yaml").read_text().endswith("# new\n")
 
 
+@pytest.mark.parametrize("where", ["nowhere", "no_scm", "skipped"])
+def test_comments_that_no_declaration_takes_are_not_lost(project: Path, run: Run, where: str) -> None:
+    """Git has no such text, whatever `git status` says: there is none, or it was told not to look."""
+    file = project / "sub" / "dvc.yaml"
+    file.write_text(f"# mine\n{file.read_text()}metrics:\n- >-\n  m.json\n")  # a block cannot be changed in place
+    if where == "skipped":
+        git(project, "update-index", "--skip-worktree", "sub/dvc.yaml")
+    else:
+        shutil.rmtree(project / ".git")
+        shutil.rmtree(project / ".dvc")
+        if where == "no_scm":
+            run(project, "dvc", "init", "--no-scm", "-q", "-f")
+    with unchanged(project):
+        assert "sub/dvc.yaml: not committed as it is" in run(project, "canon", "init", code=1).stderr
+    assert "without its comments" in run(project, "canon", "init", "--force").stderr
+
+
 @pytest.mark.parametrize(
     ("files", "words"),
     [

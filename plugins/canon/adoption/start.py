@@ -17,7 +17,7 @@ from canon.adoption.names import name_from_text
 from canon.adoption.scaffold import scaffold_files
 from canon.adoption.settings import has_settings, settings_file
 from canon.dvc.repository import open_repository
-from canon.git import check_repository, is_checkout, run_git
+from canon.git import check_repository, is_checkout, run_git, try_git
 from canon.model.errors import CanonError, Problem, UsageError, listed
 from canon.model.project import load_settings
 from canon.model.settings import Profile, Settings
@@ -155,22 +155,30 @@ def scaffold(root: Path, name: str | None) -> Start:
 
 
 def _check_kept(root: Path, adopted: Sequence[Adopted]) -> None:
-    """What is overwritten has to be in Git as it is; of a file that Git never had, and without Git, the declaration has the text."""
+    """What is overwritten has to be in Git as it is, or in the declaration, where Git never had the file, and without Git."""
     links = [each.dvc_file for each in adopted if (root / each.dvc_file).is_symlink()]
     if links:
         raise CanonError(f"{listed(links)}: a link; replace it by what it points to, then run `canon init` again")
-    if not is_checkout(root):
-        return
     changed: list[str] = []
     for each in adopted:
+        if not each.as_written and not _is_committed(root, each.dvc_file):
+            changed.append(each.dvc_file)
+            continue
+        if not is_checkout(root):
+            continue
         said = run_git(root, "status", "--porcelain", "--", each.dvc_file, env={"GIT_LITERAL_PATHSPECS": "1"})
-        is_new = said.startswith((b"??", b"A"))
-        if said and not (is_new and each.as_written):
+        if said and not said.startswith((b"??", b"A")):
             changed.append(each.dvc_file)
     if changed:
         raise CanonError(
             f"{listed(changed)}: not committed as it is, and `canon render` writes another text there; commit it, or say --force"
         )
+
+
+def _is_committed(root: Path, file: str) -> bool:
+    """Git's own word on changes leaves out what it ignores, and what it was told to take for unchanged."""
+    committed = try_git(root, "rev-parse", "--verify", "--quiet", f"HEAD:./{file}")
+    return committed is not None and committed == try_git(root, "hash-object", "--", file)
 
 
 def is_empty_of_stages(root: Path) -> bool:

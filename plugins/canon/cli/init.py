@@ -52,11 +52,7 @@ def init(
         raise CanonError(f"{root} is no DVC project yet, and DVC reads a dvc.yaml in one alone; run `dvc init` first")
     with made_repositories(root, () if dry_run else commands):
         planned = plan_hook(root) if hook and not (dry_run and "git init" in commands) else None
-        start = (
-            scaffold(root, name)
-            if dry_run and commands
-            else plan_start(root, name, only, force=force or "git init" in commands)
-        )
+        start = scaffold(root, name) if dry_run and commands else plan_start(root, name, only, force=force)
         written = [file.path for file in changed_files(root, start.files)] if dry_run else write_all(root, start.files)
         if planned is not None and not dry_run:
             install_hook(planned)
@@ -93,7 +89,7 @@ def _narrate(start: Start, commands: tuple[str, ...], *, dry_run: bool) -> None:
     for command in commands:
         say(f"canon: {'would run' if dry_run else 'ran'} `{command}`")
     for each in start.adopted:
-        comments = "" if each.as_written else "; its comments are in Git alone: the declaration had to be written anew"
+        comments = "" if each.as_written else "; without its comments, since the declaration had to be written anew"
         say(
             f"canon: {each.dvc_file} {would} generated from {each.declaration}: {each.stages} stages, the same as before{comments}"
         )
