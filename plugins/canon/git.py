@@ -51,7 +51,10 @@ def clean_url(url: str) -> str:
     """Return a remote's URL without credentials, query and fragment; ``git@host:path`` stays as it is."""
     if "://" not in url:
         return url.split("@", 1)[-1] if re.match(r"[^/@:]+:[^/@]+@", url) else url
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # no URL that anything could read, such as `s3://[x`
+        return clean_urls(url)
     host = parts.netloc.rsplit("@", 1)[-1]
     if "@" in parts.netloc and parts.scheme.endswith("ssh"):
         host = parts.netloc.rsplit("@", 1)[0].split(":", 1)[0] + "@" + host

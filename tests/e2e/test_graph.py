@@ -189,6 +189,17 @@ def test_hostile_paths_are_text(project: Path) -> None:
     assert set(nodes["./"]["members"]) == {path for path in paths if "/" not in path}
 
 
+def test_no_secret_of_a_url_is_drawn(project: Path) -> None:
+    urls = ["https://user:secret@host/x?token=secret", "s3://user:secret@bucket/y", "s3://user:secret@[z"]
+    outs = json.dumps([f"{url}2" for url in urls[1:]])
+    stages = f"  a: {{cmd: x, deps: {json.dumps(urls)}, outs: {outs}}}\n  b: {{cmd: x, deps: [c], outs: ['ssh://u:secret@h/z']}}\n"
+    write(project, "pipelines/toy.yaml", f"name: toy\ntrack: false\nstages:\n{stages}")
+    for way in (["--json"], ["--format", "svg"], ["--format", "mermaid"]):
+        shown = canon(project, "graph", *way).stdout
+        assert "bucket" in shown
+        assert "secret" not in shown
+
+
 def test_what_is_no_graph_is_said_as_render_says_it(project: Path) -> None:
     write(
         project,

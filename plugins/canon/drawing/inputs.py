@@ -55,7 +55,7 @@ class Inputs:
     def file(self, path: str) -> str:
         """A file or folder that somebody wrote, or that a `.dvc` file tracks."""
         if is_url(path):
-            return self._sketch.add(Kind.DECLARED, "source", path, clean_url(path))
+            return self._sketch.add(Kind.DECLARED, "source", path, path)
         tracked = self._tracked(path)
         if tracked:
             return self._sketch.add(Kind.DECLARED, "dataset", tracked, tracked, [f"{tracked}.dvc"])

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from canon.git import clean_url
 from canon.model.errors import printable
+from canon.model.paths import is_url
 
 MOST_LISTED = 3
 """Names that stand in a node; of more than these, how many there are."""
@@ -59,7 +61,9 @@ class Sketch:
         """Add a node, of which ``what`` and ``key`` are a name of its own; return its id."""
         name = node_id(what, key)
         if name not in self.nodes:
-            self.nodes[name] = Node(name, kind, what, label, tuple(details), tuple(members))
+            self.nodes[name] = Node(
+                name, kind, what, _shown(label), tuple(map(_shown, details)), tuple(map(_shown, members))
+            )
         return name
 
     def link(self, starts: Iterable[str], end: str) -> None:
@@ -72,9 +76,14 @@ class Sketch:
         return Picture(title, tuple(self.nodes.values()), tuple(self.edges))
 
 
+def _shown(text: str) -> str:
+    """A text; of a URL, without what may be a secret in it."""
+    return clean_url(text) if is_url(text) else text
+
+
 def node_id(what: str, key: str) -> str:
     """An id for a name; of two names that would look alike the hash differs."""
-    slug = re.sub(r"[^A-Za-z0-9]+", "_", key).strip("_")[:32]
+    slug = re.sub(r"[^A-Za-z0-9]+", "_", "_".join(map(_shown, key.split("\0")))).strip("_")[:32]
     known = slug if re.fullmatch(r"[A-Za-z0-9]+", key) and slug == key else None
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return f"{what.replace(' ', '')}_{known or f'{slug}_{digest}'}"
