@@ -40,6 +40,7 @@ def test_a_project_is_in_with_one_command(project: Path, run: Run) -> None:
     said = json.loads(done.stdout)
     assert said["written"] == [
         "pyproject.toml",
+        ".gitignore",
         "pipelines/koln-2.yaml",
         "pipelines/sub.yaml",
         "dvc.yaml",
@@ -57,7 +58,8 @@ def test_a_project_is_in_with_one_command(project: Path, run: Run) -> None:
         again = run(project, "canon", "init")
         assert (again.stdout, again.stderr) == ("", "canon: declared already: koln-2, sub\n")
         assert run(project / "sub", "canon", "render").stderr == "canon: all generated files are up to date\n"
-    assert run(project, "canon", "check").stdout.startswith("ok")
+    assert (project / ".gitignore").read_text() == "/a\nmlflow.db\n.mlflow.db.lock\nmlartifacts/\n"
+    assert "warning" not in run(project, "canon", "check").stderr
 
 
 def test_a_dry_run_prints_the_difference_and_writes_nothing(project: Path, run: Run) -> None:
@@ -71,7 +73,7 @@ def test_a_dry_run_prints_the_difference_and_writes_nothing(project: Path, run: 
 
 def test_files_and_names_are_chosen(project: Path, run: Run) -> None:
     assert run(project / "sub", "canon", "init", "dvc.yaml", "--name", "mine").stdout.splitlines() == [
-        "pyproject.toml", "pipelines/mine.yaml", "sub/dvc.yaml",
+        "pyproject.toml", ".gitignore", "pipelines/mine.yaml", "sub/dvc.yaml",
     ]  # fmt: skip
     assert (project / "dvc.yaml").read_text() == DVC_YAML
     git(project, "add", "-A")
@@ -194,6 +196,16 @@ def test_a_repository_that_git_does_not_read_is_left_as_it_is(
     before = sorted(tmp_path.rglob("*"))
     assert words in run(place, "canon", "init", code=1).stderr
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", ".gitignore"])
+def test_a_link_to_elsewhere_stays_one(tmp_path: Path, repository: Path, run: Run, name: str) -> None:
+    (tmp_path / "other").write_text("")
+    (repository / name).unlink(missing_ok=True)
+    (repository / name).symlink_to(tmp_path / "other")
+    assert f"{name} is a link" in run(repository, "canon", "init", code=1).stderr
+    assert (repository / name).is_symlink()
+    assert git(repository, "ls-files", "--others", "--exclude-standard").split() in ([], [name])
 
 
 def test_a_link_is_not_overwritten_and_an_ignored_declaration_is_a_hint(project: Path, run: Run) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from canon.adapters import render_project
 from canon.adoption.settings import TABLE
+from canon.git import ignored_paths, is_checkout
 from canon.model.errors import CanonError, listed
 from canon.model.project import PIPELINES, load_project
 from canon.model.root import SETTINGS_FILE
 from canon.output.files import RenderedFile, load_text, write_files
 
-IGNORED = ("mlflow.db", ".mlflow.db.lock", "mlartifacts/", "__pycache__/")
-"""What MLflow's local store and Python leave beside the code."""
+STORED = ("mlflow.db", ".mlflow.db.lock", "mlartifacts/")
+"""MLflow's local store, which lies beside the code."""
 _HERE = Path(__file__).parent / "template"
 
 
@@ -39,7 +41,7 @@ def scaffold_files(root: Path, name: str) -> tuple[RenderedFile, ...]:
         raise CanonError(
             f"{listed(there)}: there already, and nothing is overwritten; choose another name: `canon init --name NAME`"
         )
-    return (_ignored(root), *files)
+    return (_with_lines(root, (*STORED, "__pycache__/")), *files)
 
 
 def _template(file: str, name: str) -> str:
@@ -61,8 +63,18 @@ def _rendered(files: list[RenderedFile]) -> tuple[RenderedFile, ...]:
         return render_project(load_project(root))
 
 
-def _ignored(root: Path) -> RenderedFile:
+def ignored_file(root: Path) -> tuple[RenderedFile, ...]:
+    """The .gitignore of a project that is adopted, where MLflow's local store would be committed. Raises CanonError for a link."""
+    stored = {line: f"{line}x" if line.endswith("/") else line for line in STORED}
+    known = ignored_paths(root, set(stored.values())) if is_checkout(root) else stored.values()
+    missing = [line for line, path in stored.items() if path not in known]
+    return (_with_lines(root, missing),) if missing else ()
+
+
+def _with_lines(root: Path, lines: Iterable[str]) -> RenderedFile:
+    if (root / ".gitignore").is_symlink():  # Git does not follow it, and it would be replaced
+        raise CanonError(".gitignore is a link; replace it by what it points to, then run `canon init` again")
     text = load_text(root / ".gitignore", ".gitignore") or ""
-    missing = [line for line in IGNORED if line not in text.splitlines()]
+    missing = [line for line in lines if line not in text.splitlines()]
     between = "" if not text or text.endswith("\n") else "\n"
     return RenderedFile(".gitignore", f"{text}{between}{''.join(f'{line}{chr(10)}' for line in missing)}")

@@ -20,10 +20,14 @@ def has_settings(root: Path) -> bool:
 
 
 def settings_file(root: Path) -> RenderedFile:
-    """The file with the table; its text, comments and line ends stay. Raises CanonError where the table cannot be added."""
+    """The file with the table; its text, comments and line ends stay. Raises CanonError where the table cannot be added, and for a link."""
     text = load_text(root / SETTINGS_FILE, SETTINGS_FILE)
     if text is None:
         return RenderedFile(SETTINGS_FILE, TABLE)
+    if (root / SETTINGS_FILE).is_symlink():
+        raise CanonError(
+            f"{SETTINGS_FILE} is a link, which would be replaced; add this to what it points to, then run `canon init` again:\n{TABLE}"
+        )
     before = _parsed(text)
     break_ = "\r\n" if "\r\n" in text else "\n"
     between = "" if not text.strip() else break_ if text.endswith("\n") else 2 * break_

@@ -14,7 +14,7 @@ from canon.adoption.adopt import Adopted, adopt
 from canon.adoption.found import NAME, dvc_root
 from canon.adoption.hints import adoption_hints
 from canon.adoption.names import name_from_text
-from canon.adoption.scaffold import scaffold_files
+from canon.adoption.scaffold import ignored_file, scaffold_files
 from canon.adoption.settings import has_settings, settings_file
 from canon.dvc.repository import open_repository
 from canon.git import check_repository, is_checkout, run_git, try_git
@@ -130,7 +130,7 @@ def plan_start(root: Path, name: str | None, only: Sequence[str] = (), *, force:
         left = set(foreign_files(root, adoption.files)) - {*files}
         return Start(
             root,
-            (*before, *(file for file in adoption.files if file.path not in left)),
+            (*before, *ignored_file(root), *(file for file in adoption.files if file.path not in left)),
             adopted=adoption.adopted,
             pipelines=pipelines,
             without_stages=adoption.without_stages,
