@@ -339,3 +339,9 @@ def test_the_oldest_python_of_a_stage_runs_the_first_pipeline() -> None:
     for file in folder.glob("*.py.txt"):
         done = subprocess.run(["ruff", "check", "--isolated", "--target-version", "py38", "--stdin-filename", file.stem, "-"], input=file.read_text(), text=True, capture_output=True, check=False)  # fmt: skip
         assert done.returncode == 0, done.stdout
+
+
+def test_a_file_in_a_folder_without_any_is_refused_by_a_dry_run_too(tmp_path: Path, run: Run) -> None:
+    assert "run `dvc init` first" in run(tmp_path, "canon", "init", "x/dvc.yaml", "--dry-run", code=1).stderr
+    assert "x/dvc.yaml is no dvc.yaml" in run(tmp_path, "canon", "init", "x/dvc.yaml", code=2).stderr
+    assert list(tmp_path.iterdir()) == []

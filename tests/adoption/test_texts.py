@@ -11,7 +11,7 @@ import pytest
 from canon.adoption.declare import format_declaration
 from canon.adoption.names import name_from_text, name_of_folder
 from canon.adoption.settings import TABLE, has_settings, settings_file
-from canon.adoption.view import is_same
+from canon.adoption.view import BLOCKS, View, differences, is_same
 from canon.adoption.written import write_all
 from canon.model.errors import CanonError
 from canon.model.project import load_settings
@@ -111,6 +111,13 @@ def test_files_are_written_all_or_none(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_values_are_the_same_when_their_kinds_are(one: object, other: object, *, same: bool) -> None:
     assert is_same(one, other) == same
+
+
+def test_an_empty_meta_is_none() -> None:
+    blocks = dict.fromkeys(BLOCKS)
+    before, after = View({"a": {"cmd": "x", "meta": None}}, blocks), View({"a": {"cmd": "x"}}, blocks)
+    assert list(differences(before, after)) == []
+    assert [path for path, _ in differences(before, View({"a": {"meta": None}}, blocks))] == ["stages.a.cmd"]
 
 
 def test_only_what_differs_is_changed_in_a_folder() -> None:

@@ -81,7 +81,7 @@ def differences(before: View, after: View) -> Iterator[tuple[str, str]]:
             yield f"stages.{name}", "would be a new stage" if old is None else "would be gone"
             continue
         for key in dict.fromkeys([*old, *new]):
-            if key not in old or key not in new or not is_same(old[key], new[key]):
+            if not is_same(old.get(key), new.get(key)):  # an empty `meta:` is none
                 yield f"stages.{name}.{key}", f"was {old.get(key)!r} and would be {new.get(key)!r}"
     if list(before.stages) != list(after.stages):
         yield "stages", "would stand in another order"

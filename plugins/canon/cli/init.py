@@ -48,7 +48,7 @@ def init(
     here = Path.cwd()
     root, commands = missing_repositories(here)
     only = [Path(os.path.relpath(here / file, root)).as_posix() for file in files or ()]
-    if dry_run and commands and not is_empty_of_stages(root):
+    if dry_run and commands and (only or not is_empty_of_stages(root)):
         raise CanonError(f"{root} is no DVC project yet, and DVC reads a dvc.yaml in one alone; run `dvc init` first")
     with made_repositories(root, () if dry_run else commands):
         planned = plan_hook(root) if hook and not (dry_run and "git init" in commands) else None
