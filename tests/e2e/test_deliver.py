@@ -103,6 +103,7 @@ def test_one_row_names_commit_experiment_and_workflow(workflow: Delivered, team:
     assert artifacts["models/net/sum.txt"] == b"6"
 
 
+@pytest.mark.soak
 def test_again_nothing_is_new(workflow: Delivered, s3: S3, team: Store, project: Path, tmp_path: Path) -> None:
     """Neither in another pod, nor in the same one, nor by another workflow with the same results."""
     workflow.deliver()
@@ -116,6 +117,7 @@ def test_again_nothing_is_new(workflow: Delivered, s3: S3, team: Store, project:
     assert team.row("p").data.tags["canon.workflow"] == "one"
 
 
+@pytest.mark.soak
 def test_params_as_applied_are_in_the_experiment_alone(project: Path, tmp_path: Path, s3: S3, team: Store) -> None:
     text = "fit: {rate: 0.25}\nnames: [a, b]\n"
     workflow = Delivered(project, tmp_path / "pods", s3, "one", team, applied={"params/p.yaml": text})

@@ -73,6 +73,7 @@ def delivered(
     return workflow
 
 
+@pytest.mark.soak
 def test_the_image_is_what_bake_makes_of_the_experiment(
     planned: Planned, tmp_path: Path, s3: S3, team: Store, run: Run
 ) -> None:
@@ -157,6 +158,7 @@ def test_what_was_noted_of_a_result_is_brought_again_where_it_is_lost_elsewhere(
         assert json.loads(s3.client.get_object(Bucket=s3.bucket, Key=key)["Body"].read()) == content
 
 
+@pytest.mark.soak
 def test_what_the_clock_starts_pins_anew_and_the_branch_keeps_its_pins(
     planned: Planned, s3: S3, team: Store, run: Run
 ) -> None:
@@ -192,6 +194,7 @@ def test_what_the_clock_starts_pins_anew_and_the_branch_keeps_its_pins(
     assert planned.plan("three", **by_clock | {cluster.PIN_VARIABLE: "false"})[1]["deliver"] == "true"
 
 
+@pytest.mark.soak
 def test_a_base_of_another_code_is_refused(planned: Planned, s3: S3, team: Store) -> None:
     """As when somebody who may write to the remote exchanged the plan."""
     before = planned.plan("one")[0]

@@ -112,6 +112,7 @@ def test_what_is_delivered_is_released_once_and_what_is_rolled_back_stays(
     assert len(rows) == 3
 
 
+@pytest.mark.soak
 def test_other_params_and_other_branches_are_not_released(planned: Planned, s3: S3, team: Store) -> None:
     plan, _ = planned.plan("one", CANON_SET=format_settings({"params/p.yaml": {"fit.rate": 0.125}}))
     assert not plan.releases

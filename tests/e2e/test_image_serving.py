@@ -60,6 +60,7 @@ def pulled(reference: str, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.soak
 def test_co2_is_pushed_pulled_and_answers(
     co2: tuple[Path, int], python_base: Base, containers: Containers, tmp_path: Path
 ) -> None:

@@ -94,6 +94,7 @@ def ready_to_push(workflow: Workflow, task: str, attempt: int) -> Pod:
     return pod
 
 
+@pytest.mark.soak
 def test_pull(begin: Begin, proxy: Proxy) -> None:
     """After a part of its inputs has come; and with a hit in hand, before others know of it."""
     workflow = begin("one")
@@ -144,6 +145,7 @@ def test_push(begin: Begin, proxy: Proxy, s3: S3) -> None:
 
 
 @pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.soak), True])
+@pytest.mark.soak
 def test_push_of_a_result_that_loses(begin: Begin, proxy: Proxy, s3: S3, after: bool) -> None:  # noqa: FBT001
     """Another workflow was first by a moment. Before and after the entry is taken away again: the retry uses the winner's, and one entry stays."""
     workflow, rival = begin("one"), begin("rival")
@@ -170,6 +172,7 @@ def test_push_of_a_result_that_loses(begin: Begin, proxy: Proxy, s3: S3, after: 
 
 
 @pytest.mark.parametrize("is_published", [True, pytest.param(False, marks=pytest.mark.soak)])
+@pytest.mark.soak
 def test_two_entries_of_one_second(
     begin: Begin, proxy: Proxy, s3: S3, monkeypatch: pytest.MonkeyPatch, is_published: bool  # noqa: FBT001
 ) -> None:  # fmt: skip
@@ -278,6 +281,7 @@ def test_s3_that_fails_once_at_each(begin: Begin, proxy: Proxy) -> None:
     assert known(other, "fit--40a") == known(workflow, "fit--40a") != []
 
 
+@pytest.mark.soak
 def test_plan_and_deliver(planned: Planned, s3: S3, team: Store, proxy: Proxy, registry: Proxy) -> None:
     """`plan` before and after it has written the plan; `deliver` after the experiment, the image, the row and the note."""
 

@@ -71,6 +71,7 @@ def all_runs(store: Store) -> list[tuple[str, str, Mapping[str, str]]]:
     ]
 
 
+@pytest.mark.soak
 def test_what_passes_alone_passes_at_once_in_a_store_that_is_not_there_yet(repository: Path) -> None:
     """One param with two values, `set_experiment`, and autolog in two: all at the same moment."""
     write(repository, USERS)

@@ -88,6 +88,7 @@ def pins(folder: Path, pipeline: str = "co2") -> Any:
     return load_yaml((folder / "pipelines" / f"{pipeline}.pins.yaml").read_text(), "pins")
 
 
+@pytest.mark.soak
 def test_the_committed_pins_of_the_profile_are_those_of_the_full_record(team: Team) -> None:
     assert team.said["pin"].split() == [
         *("co2/raw", "cluster", "38542", pins(team.checkout)["profiles"]["cluster"]["raw"]["sha256"][:12], "as", "it", "was"),
@@ -97,6 +98,7 @@ def test_the_committed_pins_of_the_profile_are_those_of_the_full_record(team: Te
     assert "warning" not in call(team.checkout, team.env, "canon", "check")
 
 
+@pytest.mark.soak
 def test_plain_dvc_repro_fetches_the_full_record_and_trains_on_it(team: Team) -> None:
     assert (team.workspace / "data" / "raw.csv").read_bytes() == (SAMPLES / "co2_weekly.csv").read_bytes()
     assert "co2/raw: data/raw.csv brought and verified" in team.said["repro"]
@@ -104,11 +106,13 @@ def test_plain_dvc_repro_fetches_the_full_record_and_trains_on_it(team: Team) ->
     assert (team.workspace / ".dvc" / "config.local").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.soak
 def test_the_checkout_is_untouched(team: Team) -> None:
     assert team.before == team.after
     assert team.before["status"] == ""  # plain `dvc repro` there gave the committed lock of the second pipeline
 
 
+@pytest.mark.soak
 def test_a_second_clone_sees_the_experiment_takes_it_and_is_up_to_date(team: Team) -> None:
     assert re.fullmatch(r"co2-cluster-[0-9a-f]{8}", team.name)
     assert team.name in team.said["list"]
@@ -129,6 +133,7 @@ def test_a_second_clone_sees_the_experiment_takes_it_and_is_up_to_date(team: Tea
         assert (team.second / path).read_bytes() == (team.workspace / path).read_bytes()
 
 
+@pytest.mark.soak
 def test_a_checkout_that_took_the_experiment_has_its_profile(team: Team) -> None:
     assert "error" not in call(team.second, team.env, "canon", "check")
     refused = call(team.second, team.env, "canon", "profile", "local", code=1)
@@ -138,6 +143,7 @@ def test_a_checkout_that_took_the_experiment_has_its_profile(team: Team) -> None
     assert team.name in said
 
 
+@pytest.mark.soak
 def test_where_inputs_agree_the_run_cache_is_shared(team: Team) -> None:
     assert "Running stage 'pipelines/sunspots/dvc.yaml:track'" in team.said["first"]
     assert "Running stage" not in team.said["agreeing"]
@@ -152,6 +158,7 @@ def test_where_inputs_agree_the_run_cache_is_shared(team: Team) -> None:
     assert git(third, "status", "--porcelain") == ""
 
 
+@pytest.mark.soak
 def test_garbage_collection_keeps_the_experiment(team: Team) -> None:
     # A shared cache knows only the workspace that asks: this one is of a clone of its own.
     clone = team.second.with_name("collected")
@@ -166,6 +173,7 @@ def test_garbage_collection_keeps_the_experiment(team: Team) -> None:
     assert not stored.exists()
 
 
+@pytest.mark.soak
 def test_the_projects_own_store_has_one_row_with_profile_data_hash_and_pins(team: Team) -> None:
     assert not (team.workspace / "mlflow.db").exists()
     with sqlite3.connect(team.checkout / "mlflow.db") as store:
@@ -188,6 +196,7 @@ def test_the_projects_own_store_has_one_row_with_profile_data_hash_and_pins(team
     assert "s3://canon-demo/co2_weekly.csv" in datasets[0][2]
 
 
+@pytest.mark.soak
 def test_the_row_names_the_experiments_commit_once_it_is_saved(team: Team) -> None:
     call(team.workspace, team.env, "canon", "log", "-p", "co2")
     with sqlite3.connect(team.checkout / "mlflow.db") as store:

@@ -138,6 +138,7 @@ def wait_for(log: Path, *lines: str) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.soak
 def test_it_runs_again_when_an_input_changes(root: Path, tmp_path: Path) -> None:
     log, said = tmp_path / "log", tmp_path / "said"
     with said.open("wb") as file:

@@ -57,6 +57,7 @@ def list_of(workflow: Workflow, s3: S3) -> str:
     return str(key)
 
 
+@pytest.mark.soak
 def test_who_reads_what_is_damaged_says_so_and_gets_nothing_of_it(workflow: Workflow, s3: S3) -> None:
     """Whether it went bad after `plan` had looked, or in a way that only reading it shows."""
     fresh = Workflow(workflow.project, workflow.folder, s3, "fresh", fresh=True)

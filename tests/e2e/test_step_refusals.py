@@ -50,6 +50,7 @@ def _objects(s3: S3) -> set[str]:
     return {item["Key"] for item in s3.client.list_objects_v2(Bucket=s3.bucket)["Contents"]}
 
 
+@pytest.mark.soak
 def test_a_planted_entry(workflow: Workflow, s3: S3) -> None:
     """An entry that is not what its name says: who reads from the stage is told, and the stage itself does not believe it."""
     for task in ("data-raw", "prepare"):

@@ -151,6 +151,7 @@ def test_pods_make_what_dvc_makes_and_a_fresh_clone_has_it(project: Path, tmp_pa
     assert entries(s3) == made
 
 
+@pytest.mark.soak
 def test_what_a_laptop_pushed_is_a_hit_and_nothing_is_moved(project: Path, tmp_path: Path, s3: S3) -> None:
     run_and_push(project)
     workflow = Workflow(project, tmp_path / "pods", s3, "two")
@@ -187,6 +188,7 @@ def test_a_pod_brings_a_whole_folder(project: Path, tmp_path: Path, s3: S3) -> N
     assert (pod.places.code / "data/prepared/count.txt").read_text() == "3"
 
 
+@pytest.mark.soak
 def test_an_out_that_can_be_executed_can_be_in_the_pod_that_reads_it(project: Path, tmp_path: Path, s3: S3) -> None:
     """As after `dvc checkout`: a command that a stage makes for the next ones."""
     file = project / "pipelines/p.yaml"
@@ -224,6 +226,7 @@ def test_a_main_that_is_killed_is_noticed(project: Path, tmp_path: Path, s3: S3)
     assert workflow.run("data-raw", attempt=2) == 0
 
 
+@pytest.mark.soak
 def test_of_two_results_of_one_key_the_older_stands_and_children_use_it(project: Path, tmp_path: Path, s3: S3) -> None:
     """A stage that is not deterministic runs twice at once; both pods end, one entry stays."""
     (project / "prepare.py").write_text(
@@ -309,6 +312,7 @@ def write_chain(project: Path) -> None:
     )
 
 
+@pytest.mark.soak
 def test_a_chain_ends_where_what_a_stage_left_cannot_be_saved(project: Path, tmp_path: Path, s3: S3) -> None:
     """`main` ends by itself, with a code that no other attempt is made for: Argo calls a pod after that."""
     write_chain(project)

@@ -51,6 +51,7 @@ def touched(pushed: Path) -> tuple[object, ...]:
     return (*said, sorted((pushed / ".git").iterdir()))
 
 
+@pytest.mark.soak
 def test_nothing_in_the_repository_is_touched_also_where_branches_have_to_be_fetched(
     pushed: Path, argo: ArgoServer, tmp_path: Path
 ) -> None:
@@ -115,6 +116,7 @@ def test_another_dag_brings_its_own_workflow(pushed: Path, argo: ArgoServer) -> 
     assert manifest["metadata"]["labels"] == declared["metadata"]["labels"]
 
 
+@pytest.mark.soak
 def test_a_namespace_without_the_template_gets_an_own_workflow(pushed: Path, argo: ArgoServer) -> None:
     argo.templates.clear()
     assert "ml has no template toy-cluster of Canon's" in canon(pushed, "submit", "toy").stderr
@@ -156,6 +158,7 @@ def test_a_branch_that_triggers_does_not_name_is_refused_whatever_it_says_itself
     assert argo.requests == []
 
 
+@pytest.mark.soak
 def test_a_branch_runs_in_the_place_that_main_declares(pushed: Path, argo: ArgoServer) -> None:
     settings = (COMMON + CLUSTER).replace('namespace = "ml"', 'namespace = "other"\nargo = "https://evil.example.com"').replace("canon@sha256", "evil@sha256")  # fmt: skip
     stages = (STAGES + ANOTHER).replace("stages:", "workflow: {priority: 9}\nstages:")

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.usefixtures("quick")
 GRID = ("-S", "seed=1,2", "-S", "lr=0.5,0.25")
 
 
+@pytest.mark.soak
 def test_all_points_are_one_workflow_of_a_pushed_commit(pushed: Path, argo: ArgoServer) -> None:
     table = canon(pushed, "sweep", "toy", *GRID, "--submit", "--dry-run")
     assert argo.requests == []
@@ -41,6 +42,7 @@ def test_all_points_are_one_workflow_of_a_pushed_commit(pushed: Path, argo: Argo
     assert (said["name"], said["revision"]) == ("toy-cluster-00001", given["revision"])
 
 
+@pytest.mark.soak
 def test_what_may_not_run_is_refused_before_anything_is_submitted(pushed: Path, argo: ArgoServer) -> None:
     for arguments, code, says in (
         (("-S", "lr='1; id',2"), 1, "where the shell would read it"),

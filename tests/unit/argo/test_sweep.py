@@ -68,6 +68,7 @@ def test_more_pods_than_a_dag_may_have_are_cut_and_looked_at_between(tmp_path: P
     assert template_of(manifest, "next")["container"]["args"] == ["step", "next"]
 
 
+@pytest.mark.soak
 def test_a_sweep_that_is_too_large_is_refused_with_what_helps(tmp_path: Path) -> None:
     stages = "stages:\n" + "".join(
         f"  long-name-of-a-stage-{number}: {{cmd: x, deps: [x], params: [{{p.yaml: [lr]}}], outs: [out-{number}]}}\n" for number in range(40)
