@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from canon.model.errors import without_credentials
+
 
 def prepare_streams() -> None:
     """Make the standard streams such that writing to them fails for no other reason than that nobody can read it.
@@ -28,8 +30,8 @@ def prepare_streams() -> None:
 
 
 def say(text: str) -> None:
-    """Narrate on stderr."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201  the command line prints
+    """Narrate on stderr; what others wrote into a declaration, or answer, may hold a password."""
+    print(without_credentials(text), file=sys.stderr, flush=True)  # noqa: T201  the command line prints
 
 
 def put(text: str) -> None:

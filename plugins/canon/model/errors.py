@@ -19,6 +19,7 @@ A message names the thing, the place and the remedy. A subclass exists only wher
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,14 @@ def printable(text: str) -> str:
     if text.isprintable():  # most are, and some are long
         return text
     return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
+
+
+_CREDENTIALS = re.compile(r"(https?://)[^/\s'\"`@]*@|([a-z][a-z0-9+.-]*://)[^/\s'\"`@:]*:[^/\s'\"`@]*@", re.IGNORECASE)
+
+
+def without_credentials(text: str) -> str:
+    """A text for a person, without passwords and tokens in its URLs; the user of `ssh://git@…` stays."""
+    return _CREDENTIALS.sub(r"\1\2", text) if "@" in text else text
 
 
 class CanonError(Exception):
