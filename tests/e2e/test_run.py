@@ -13,8 +13,9 @@ from canon.cli.running import Flags, run_here
 from canon.model.errors import CanonError
 from canon.model.project import Project
 from canon.output.files import RenderedFile
+from canon.results.session_files import SESSIONS
 from canon.running import fresh, remembered
-from tests.conftest import Run
+from tests.conftest import Run, git
 from tests.e2e import graphs
 from tests.e2e.projects import write
 
@@ -126,6 +127,20 @@ def test_what_somebody_elses_adapter_reads_nobody_knows(
     monkeypatch.setattr(remembered, "has_others", lambda: True)
     run_here(project, (), Flags(), json_=False)
     assert fresh.load_fresh(project, fresh.request_of(())) is None
+
+
+def test_a_session_that_a_linked_worktree_left_is_seen_to(project: Path, run: Run, tmp_path: Path) -> None:
+    """Its file is in the main checkout."""
+    linked = tmp_path / "linked"
+    git(project, "worktree", "add", "-q", str(linked))
+    run(linked, "canon", "run")
+    time.sleep(0.06)
+    run(linked, "canon", "run")
+    assert fresh.load_fresh(linked, fresh.request_of(()))
+    left = project / SESSIONS / "left"
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_text("")
+    assert fresh.load_fresh(linked, fresh.request_of(())) is None
 
 
 def test_a_folder_that_git_ignores_no_more_is_a_doubt(project: Path, run: Run) -> None:

@@ -14,6 +14,8 @@ from canon.dvc.reproduction.reproduction import Reproduction
 from canon.git import try_git
 from canon.model.project import PIPELINES, Project
 from canon.model.root import SETTINGS_FILE
+from canon.results.session_files import SESSIONS
+from canon.results.track import SPOOL, project_home
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,15 @@ def all_looked_at(project: Project, work: Reproduction) -> LookedAt | None:
         return None
     return LookedAt(
         frozenset(paths | set(_declared(project))),
-        frozenset({*walked_through(work.repo), *_commit(project.root), *_adapters(), *_ignored(project.root)}),
+        frozenset(
+            {
+                *walked_through(work.repo),
+                *_commit(project.root),
+                *_adapters(),
+                *_ignored(project.root),
+                *_left(project.root),
+            }
+        ),
     )
 
 
@@ -40,6 +50,12 @@ def _declared(project: Project) -> Iterator[str]:
     for pipeline in project.pipelines:
         yield pipeline.declaration.dvc_file
         yield from (str(file) for file in pipeline.declaration.params.values())
+
+
+def _left(root: Path) -> Iterator[str]:
+    """Where a command leaves what the next one has to see to: of a linked worktree that is in the main checkout."""
+    home = project_home(root)
+    yield from (str(home / SPOOL), str(home / SESSIONS))
 
 
 def _adapters() -> Iterator[str]:
