@@ -35,7 +35,7 @@ test: $(READY)  ## all tests but the long ones
 	@$(RUN) python -m pytest -m "not soak and not root" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(READY)  ## what is too long for `make test`: more rounds, installed commands everywhere, the oldest DVC, other Pythons
-	@$(RUN) python -m pytest -m soak --timeout 3600 $(ARGS)
+	@$(RUN) python -m pytest -m soak -n $(WORKERS) --timeout 3600 $(ARGS)
 	@$(RUN) CANON_TEST_COMMANDS=installed python -m pytest -m "not soak and not root" -n $(WORKERS) --dist loadfile tests/e2e tests/servers
 	@$(RUN) sh scripts/soak.sh
 

@@ -35,6 +35,8 @@ START = 120.0
 """Seconds that importing may take."""
 LENGTH = 8
 """Bytes of the number before a request."""
+OWN = {"canon-pod": "pod.py", "own-run": "own_run.py"}
+"""Commands of the tests' own: the file of each."""
 CLIENT = """\
 #!/bin/sh
 '''exec' "{python}" -IS "$0" "$@"
@@ -71,7 +73,7 @@ def can_serve(folder: Path) -> bool:
 
 def install(folder: Path, commands: Path, python: Path) -> None:
     """Write the commands into a folder; ``commands`` is where the installed ones are."""
-    for name in ("canon", "dvc", "canon-pod"):
+    for name in ("canon", "dvc", *OWN):
         file = folder / name
         file.write_text(CLIENT.format(python=python, bin=commands, name=name, socket=folder / "socket", length=LENGTH))
         file.chmod(0o755)
@@ -113,7 +115,8 @@ def _preload() -> dict[str, Callable[[], Any]]:
 
     from canon.cli.main import main as canon
 
-    return {"canon": canon, "dvc": dvc, "canon-pod": runpy.run_path(str(Path(__file__).with_name("pod.py")))["main"]}
+    own = {name: runpy.run_path(str(Path(__file__).with_name(file)))["main"] for name, file in OWN.items()}
+    return {"canon": canon, "dvc": dvc, **own}
 
 
 class _Request(NamedTuple):

@@ -1,35 +1,46 @@
-"""`kill -9` of `canon run` at any moment: the next one goes on, and what it leaves is what `dvc repro` would have left."""
+"""`kill -9` of `canon run` at any moment: the next one goes on, what it leaves is what `dvc repro` would have left, and no MLflow run is open."""
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
+import sqlite3
 import subprocess
+import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from canon.dvc.reproduction.pending import JOURNAL
+from canon.results.session_files import SESSIONS
 from canon.running.leftovers import GROUPS
-from tests.conftest import Run, once
+from tests.conftest import ROOT, Run, once
 from tests.e2e import graphs
+from tests.tracking import empty_store
 
 pytestmark = pytest.mark.usefixtures("quick")
 
 
 def slow_pipeline(seed: int, size: int) -> dict[str, str]:
-    """Stages that write the half of an out before they rest, and a flag for each kind of out that could be taken for a result then."""
+    """Stages that write the half of an out before they rest, and a flag for each kind of out that could be taken for a result then.
+
+    Every third one has an MLflow run of its own open meanwhile.
+    """
     rng = random.Random(seed)
+    own_run = "own-run" if shutil.which("own-run") else f"{sys.executable} {ROOT}/tests/own_run.py"
     lines = ["name: g", "track: false", "stages:"]
     for number in range(size):
         deps = rng.sample(range(number), min(number, rng.choice([0, 0, 1, 2])))
         read = " ".join(f"o{each}" for each in deps)
         out = f"o{number}"
         flags = rng.choice([out, out, f"{{{out}: {{cache: false}}}}", f"{{{out}: {{persist: true}}}}"])
-        command = (
-            f"printf half > {out}; sleep 0.0{rng.randint(1, 9)}; cat src.txt {read} > {out}; echo {number} >> {out}"
-        )
+        rest = f"0.0{rng.randint(1, 9)}"
+        command = f"printf half > {out}; sleep {rest}; cat src.txt {read} > {out}; echo {number} >> {out}"
+        if number % 3 == 0:
+            command = f"{own_run} {out} {rest} src.txt {read}".rstrip()
         lines += [f"  s{number}:", f"    cmd: {command!r}", f"    deps: [{', '.join(['src.txt', *(f'o{each}' for each in deps)])}]",
                   f"    outs: [{flags}]"]  # fmt: skip
     return {"pipelines/g.yaml": "\n".join(lines) + "\n", "src.txt": "source\n"}
@@ -45,7 +56,7 @@ def kill_and_go_on(run: Run, template: Path, wanted: Path, folder: Path, seed: i
         ) as process:
             assert process.stderr is not None
             process.stderr.readline()  # the first stage runs
-            time.sleep(rng.uniform(0, 0.6))
+            time.sleep(rng.uniform(0, 0.8))
             process.kill()
     done = run(root, "canon", "run", "-j", "4")
     assert graphs.state(root) == graphs.state(wanted), done.stderr
@@ -54,14 +65,25 @@ def kill_and_go_on(run: Run, template: Path, wanted: Path, folder: Path, seed: i
     assert graphs.stages_alive(root) == []
     assert not (root / GROUPS).exists()
     assert not (root / JOURNAL).exists()
+    found = statuses(root)
+    assert not found["RUNNING"], done.stderr
+    assert found["FINISHED"] >= statuses(wanted)["FINISHED"] > 0
+    assert [*(root / SESSIONS).iterdir()] == []
     shutil.rmtree(root)
+
+
+def statuses(root: Path) -> Counter[str]:
+    """How many of a project's MLflow runs have which status (table `runs` of mlflow/store/tracking/dbmodels/models.py)."""
+    with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as database:
+        return Counter(status for (status,) in database.execute("SELECT status FROM runs"))
 
 
 def killed_project(run: Run, factory: pytest.TempPathFactory, seed: int, size: int) -> tuple[Path, Path]:
     """A project of which nothing has run, and one where `dvc repro` has."""
 
     def make(folder: Path) -> None:
-        graphs.make_project(factory, folder / "template", slow_pipeline(seed, size))
+        root = graphs.make_project(factory, folder / "template", slow_pipeline(seed, size))
+        shutil.copyfile(empty_store(factory), root / "mlflow.db")
         shutil.copytree(folder / "template", folder / "wanted", symlinks=True)
         run(folder / "wanted", "dvc", "repro", "-q")
 
