@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Protocol
 
 from canon.model.errors import CanonError, Problem, ProblemsError
@@ -28,7 +29,7 @@ def render_project(project: Project) -> tuple[RenderedFile, ...]:
     adapter cannot be loaded or fails.
     """
     problems: list[Problem] = []
-    owners: dict[str, str] = {}
+    owners: dict[str, EntryPoint] = {}
     files: list[RenderedFile] = []
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
         try:
@@ -39,9 +40,9 @@ def render_project(project: Project) -> tuple[RenderedFile, ...]:
         for file in of_adapter:
             if file.path in owners:
                 raise CanonError(
-                    f"the adapters {owners[file.path]} and {_described(point)} both generate {file.path}; uninstall one of them"
+                    f"the adapters {_described(owners[file.path])} and {_described(point)} both generate {file.path}; uninstall one of them"
                 )
-            owners[file.path] = _described(point)
+            owners[file.path] = point
             files.append(file)
     if problems:
         raise ProblemsError(dict.fromkeys(problems))
@@ -50,11 +51,17 @@ def render_project(project: Project) -> tuple[RenderedFile, ...]:
 
 def has_others() -> bool:
     """Whether somebody else's adapter is installed: nobody knows what that reads."""
-    return any(point.dist is None or point.dist.name != PACKAGE for point in entry_points(group=GROUP))
+    return any(point.dist is None or _name(point.dist) != PACKAGE for point in entry_points(group=GROUP))
+
+
+@cache
+def _name(distribution: Distribution) -> str:
+    """Its name, for which all of its description is parsed each time."""
+    return distribution.name
 
 
 def _described(point: EntryPoint) -> str:
-    return f"`{point.name}` ({point.dist.name if point.dist else point.value})"
+    return f"`{point.name}` ({_name(point.dist) if point.dist else point.value})"
 
 
 def _rendered(point: EntryPoint, project: Project) -> tuple[RenderedFile, ...]:
@@ -71,7 +78,7 @@ def _rendered(point: EntryPoint, project: Project) -> tuple[RenderedFile, ...]:
     except CanonError:
         raise
     except Exception as error:
-        if point.dist is not None and point.dist.name == PACKAGE:
+        if point.dist is not None and _name(point.dist) == PACKAGE:
             raise
         raise CanonError(
             f"the adapter {_described(point)} failed: {type(error).__name__}: {error}; {remedy}"

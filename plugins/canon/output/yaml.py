@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import operator
 import re
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
@@ -83,6 +84,11 @@ class _Loader(_Resolver, DepthLimit, _BASE_LOADER):  # type: ignore[misc]
             _check_duplicates([key for key, _ in node.value])  # `<<` itself
             self._merged.add(id(node))
         super().flatten_mapping(node)
+
+    def construct_object(self, node: Node, deep: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002  PyYAML's signature
+        if node.tag == _STR and type(node) is ScalarNode:  # most of a file, and the same object by whatever alias
+            return node.value
+        return super().construct_object(node, deep=deep)
 
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002  PyYAML's signature
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
@@ -172,6 +178,10 @@ class Shared(OneLine):
 
 class _Dumper(_Resolver, _BASE_DUMPER):  # type: ignore[misc]
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's own attribute
+
+    # libyaml's binding calls these for every node; functions of C that take the same and do nothing cost a third.
+    descend_resolver = operator.is_
+    ascend_resolver = tuple
 
     def ignore_aliases(self, data: object) -> bool:
         return not isinstance(data, Shared)
