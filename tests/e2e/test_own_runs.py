@@ -243,6 +243,50 @@ def test_what_a_killed_session_left_open_the_next_command_closes(small: Path, ru
     assert "left open" not in run(small, "canon", "log").stderr
 
 
+WAITS = "  later: {cmd: 'while ! test -e go; do sleep 0.05; done; echo x > later', deps: [model.txt], outs: [later]}\nartifacts:"
+
+
+@pytest.mark.parametrize("command", ["canon run main", "dvc repro"])
+def test_a_killed_run_is_settled_as_if_it_had_lived_of_the_stages_that_had_finished(
+    small: Path, run: Run, command: str
+) -> None:
+    """`fit` has finished, `later` runs: the next run makes the row, and gives it what belongs to it."""
+    declared = small / "pipelines/main.yaml"
+    declared.write_text(declared.read_text().replace("artifacts:", WAITS))
+    with subprocess.Popen(["canon", "run", "main", "--render"], cwd=small, stderr=subprocess.DEVNULL) as process:
+        try:
+            end = time.monotonic() + 60
+            while not any('["fit", "FINISHED"' in path.read_text() for path in (small / SESSIONS).glob("*.json")):
+                assert time.monotonic() < end
+                time.sleep(0.01)
+            (session,) = [Path(name).stem for name in sessions_of(small)]
+        finally:
+            process.kill()
+    client = local_store(small).client
+    runs = {
+        (stage, status): client.create_run("0", tags={"canon.session": session, "canon.stage": stage}).info.run_id
+        for stage in ("fit", "later")
+        for status in ("RUNNING", "FINISHED")
+    }
+    for (_, status), run_id in runs.items():
+        if status == "FINISHED":
+            client.set_terminated(run_id)
+    (small / "go").touch()
+    said = run(small, *command.split()).stderr
+    assert "an MLflow run that `fit` left open is FINISHED now" in said
+    assert "an MLflow run that `later` left open is KILLED now" in said
+    row = local_store(small).row("main").info.run_id
+    found = {key: client.get_run(run_id) for key, run_id in runs.items()}
+    assert {key: (each.info.status, each.data.tags.get("mlflow.parentRunId")) for key, each in found.items()} == {
+        ("fit", "RUNNING"): ("FINISHED", row),
+        ("fit", "FINISHED"): ("FINISHED", row),
+        ("later", "RUNNING"): ("KILLED", None),
+        ("later", "FINISHED"): ("FINISHED", None),
+    }
+    assert not [each for each in found.values() if "canon.entry" in each.data.tags]
+    assert sessions_of(small) == []
+
+
 def test_open_runs_are_told_while_they_run_by_a_process_that_ends_with_the_session(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

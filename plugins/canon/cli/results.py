@@ -39,8 +39,8 @@ def track(
     note_row(project.root, tracked)
     if not tracked.spooled:
         send_spooled(project, say)
+        settle_sessions(project, say)  # first: runs that a killed session left may wait for this very row
         adopt_tracked(project, chosen, tracked, say)
-        settle_sessions(project, say)
     if json_:
         put_json(as_json(tracked))
     else:
@@ -84,9 +84,9 @@ def log(
                 if commit is None
                 else log_revision(project, commit, say, names)
             )
-            for item in tracked if commit is None else ():
-                adopt_tracked(project, project.pipeline(item.pipeline), item, say)
-        settle_sessions(project, say)
+        settle_sessions(project, say)  # first: runs that a killed session left may wait for these very rows
+        for item in tracked if commit is None else ():
+            adopt_tracked(project, project.pipeline(item.pipeline), item, say)
     finally:  # what was logged before something failed is said
         if json_:
             put_json({"sent": sent, "left": left, "settled": settled, "results": [as_json(item) for item in tracked]})

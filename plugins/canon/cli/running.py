@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from canon.dvc.reproduction.reproduction import Reproduction
     from canon.model.project import Project
     from canon.results.sessions import Session
+    from canon.running.engine import Entry
+    from canon.running.events import State
     from canon.running.remembered import LookedAt
     from canon.running.run import Asked, Ran
     from canon.running.summary import Summary
@@ -93,7 +95,7 @@ def _run(project: Project, asked: Asked, *, logs: bool) -> tuple[Ran, Summary, L
     from canon.results.settling import settle_sessions
     from canon.running.metrics import load_metrics
     from canon.running.remembered import all_looked_at
-    from canon.running.rows import outcome_of, settle_rows
+    from canon.running.rows import ENDED, outcome_of, settle_rows
     from canon.running.run import run_pipeline
     from canon.running.summary import build_summary, format_summary
     from canon.running.took import load_took, write_took
@@ -105,11 +107,15 @@ def _run(project: Project, asked: Asked, *, logs: bool) -> tuple[Ran, Summary, L
         if ran.idle:
             looked.append(all_looked_at(project, work))
 
+    def hear(stage: str, state: State, entry: Entry) -> None:
+        if state in ENDED:
+            session.ended(stage, ENDED[state], entry)
+
     settle_sessions(project, say)
     metrics, took = load_metrics(project), load_took(project.root)
     session = open_session(project, pipeline, say)
     with opened_view(pipeline.name, Lines(say).tell, say, logs=logs, own_runs=lambda: _own_runs(session)) as view:
-        ran = run_pipeline(project, asked, view.tell, view.say, session.environment, finished)
+        ran = run_pipeline(project, asked, view.tell, view.say, session.environment, hear, finished)
         tails = not view.told_tails
     write_took(project.root, ran.events.values())
     close_session(project, session, outcome_of(ran), say)

@@ -1,6 +1,7 @@
 """The small files that open sessions have: one a session, locked while it lasts, so that a `kill -9` of it is known by the lock alone.
 
-A lock is no number of a process that another one may get, and holds between containers that share a checkout.
+A lock is no number of a process that another one may get, and holds between containers that share a checkout. What becomes of a stage is a line
+that is put behind the rest: to write the file anew for each would take the time of its stages once more.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,26 @@ class Kept:
 
 
 def load_kept(content: bytes, session: str) -> Kept:
-    """What a file says. Raises ValueError for one that no session of ours wrote."""
-    found: Any = json.loads(content)
+    """What a file says, with the lines that were put behind it. Raises ValueError for one that no session of ours wrote."""
+    first, *lines = content.split(b"\n")
+    return _with_lines(_kept(json.loads(first), session), lines)
+
+
+def _with_lines(kept: Kept, lines: Iterable[bytes]) -> Kept:
+    """Take in what became of stages; a line that there was no time, or no room, to end is left out."""
+    stages, entries = dict(kept.stages), dict(kept.entries)
+    for line in lines:
+        with contextlib.suppress(ValueError, TypeError):
+            stage, status, entry = json.loads(line)
+            if isinstance(stage, str) and isinstance(status, str):
+                stages[stage] = status
+                entries.pop(stage, None)
+                if isinstance(entry, str):
+                    entries[stage] = entry
+    return replace(kept, stages=stages, entries=entries)
+
+
+def _kept(found: Any, session: str) -> Kept:  # noqa: ANN401  whatever the file holds
     if not isinstance(found, dict) or not ID.fullmatch(session) or found.get("session") != session:
         raise ValueError("it is of another session")
     stages, entries, result, pid = (found.get(name) for name in ("stages", "entries", "result", "pid"))
@@ -69,6 +88,11 @@ class SessionFile:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self._descriptor = descriptor
+
+    def add(self, stage: str, status: str, entry: str | None) -> None:
+        """Put down what became of a stage: one write, so that a `kill -9` leaves all of the line or, on a full disk, a part that is left out."""
+        with contextlib.suppress(OSError):
+            os.write(self._descriptor, f"\n{json.dumps([stage, status, entry])}".encode())
 
     def replace(self, kept: Kept) -> None:
         """Write it anew; it is not locked any more, but by whoever takes it. Raises CanonError."""

@@ -18,6 +18,7 @@ from canon.git import clean_urls
 from canon.mlflow.own_runs import FAILED, FINISHED, KILLED, TAG_SESSION, TAG_STAGE, OwnRun
 from canon.mlflow.stage_store import StageCode, make_stores, stage_addresses
 from canon.mlflow.store import clean, sqlite_file, tracking_uri
+from canon.model.canonical import sha256_of
 from canon.model.errors import CanonError, StoreUnavailableError
 from canon.model.project import Pipeline, Project
 from canon.results.context import data_tags, source_tags
@@ -69,6 +70,15 @@ class Session:
         if name in begun.addresses:
             found["MLFLOW_TRACKING_URI"] = begun.addresses[name]
         return found
+
+    def ended(self, stage: str, how: str, entry: Mapping[str, Any] | None = None) -> None:
+        """Let it be known what became of a stage, whatever becomes of this process. ``how``: as for `close_session`; ``entry``: what dvc.lock gets."""
+        if self.begun is None or self.begun.file is None or how not in STATUS:
+            return
+        found = None
+        with contextlib.suppress(TypeError, ValueError):  # a date among params
+            found = None if entry is None else sha256_of(entry)
+        self.begun.file.add(_short(stage), STATUS[how], found)
 
     def running(self) -> tuple[OwnRun, ...]:
         """The user's own runs that are open now, as far as it is known. Returns at once, and never raises for what a store does."""
@@ -180,7 +190,7 @@ def close_session(
         found, entries = _made(project, session.pipeline)
         kept = _kept(session, begun.uri, ended, other, result or (found if passed else None), entries)
         if begun.file is not None:
-            with contextlib.suppress(CanonError):  # a full disk: it says KILLED of all
+            with contextlib.suppress(CanonError):  # a full disk: the lines of its stages stand
                 begun.file.replace(kept)
         if not settle(project, kept, say):
             return

@@ -34,6 +34,7 @@ def settle_sessions(project: Project, say: Say) -> None:
     for file, kept in over_files(project_home(project.root)):
         if kept.store not in down:
             if settle(project, kept, say):
+                write_note(done_note(project_home(project.root), kept.session), there=False)
                 file.remove()
             else:
                 down.add(kept.store)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from canon.dvc.reproduction.reproduction import Reproduction, StageError
 from canon.dvc.reproduction.stages import Outcome
@@ -25,6 +26,9 @@ INTERVAL = 0.5
 Environment = Callable[[str], Mapping[str, str]]
 """Variables that a stage gets beside its own, by its name."""
 Metrics = Callable[[str], Mapping[str, float]]
+Entry = Mapping[str, Any] | None
+"""What dvc.lock gets of a stage, where it gets something."""
+Hear = Callable[[str, State, Entry], None]
 
 
 def no_environment(_: str) -> Mapping[str, str]:
@@ -32,9 +36,16 @@ def no_environment(_: str) -> Mapping[str, str]:
     return {}
 
 
+def not_heard(_: str, __: State, ___: Entry) -> None:
+    """Of a run whose end nobody has to know who comes after it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How stages are run. ``tell`` hears of each new state of a stage, ``metrics`` reads what a finished one says of itself."""
+    """How stages are run. ``tell`` hears of each new state of a stage, ``metrics`` reads what a finished one says of itself.
+
+    ``hear`` is told what became of a stage that ran as soon as that stands, before anything else is done.
+    """
 
     budget: Budget
     tell: Tell
@@ -42,6 +53,7 @@ class Order:
     metrics: Metrics
     keep_going: bool = False
     environment: Environment = no_environment
+    hear: Hear = not_heard
 
 
 @dataclass
@@ -194,11 +206,11 @@ class Engine:
             self._fail(name, ended.code, f"its command ended with {ended.code}")
         else:
             try:
-                self.work.finish(name)
+                entry = self.work.finish(name)
             except StageError as error:
                 self._fail(name, 1, str(error))
             else:
-                self._end(name, State.DONE)
+                self._end(name, State.DONE, entry=entry)
 
     def _fail(self, name: str, code: int, why: str) -> None:
         self.failed = True
@@ -213,7 +225,8 @@ class Engine:
             if each in below and each in self._open:
                 self._end(each, State.BLOCKED, why=f"`{name}` failed")
 
-    def _end(self, name: str, state: State, *, code: int = 0, why: str = "") -> None:
+    def _end(self, name: str, state: State, *, code: int = 0, why: str = "", entry: Entry = None) -> None:
+        self.order.hear(name, state, entry)
         self._open.discard(name)
         if state in {State.DONE, State.CACHED, State.UNCHANGED}:
             self.order.guard.settle(name, self.children.names)

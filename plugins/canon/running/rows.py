@@ -20,12 +20,13 @@ from canon.running.run import Ran, Say
 
 NAMED = ".dvc/tmp/canon/named"
 """The commit that rows were last given, so that MLflow, which takes a second to be imported, is not asked again for that one."""
-_ENDED = {State.DONE: "done", State.FAILED: "failed", State.STOPPED: "stopped"}
+ENDED = {State.DONE: "done", State.FAILED: "failed", State.STOPPED: "stopped"}
+"""How a stage ended that ran, in the words of a session."""
 
 
 def outcome_of(ran: Ran) -> dict[str, str]:
     """How the stages ended that ran, in the words of a session."""
-    return {event.stage: _ENDED[event.state] for event in ran.events.values() if event.state in _ENDED}
+    return {event.stage: ENDED[event.state] for event in ran.events.values() if event.state in ENDED}
 
 
 def settle_rows(project: Project, pipeline: Pipeline, ran: Ran, say: Say) -> str:
@@ -82,6 +83,8 @@ def _name(project: Project, say: Say) -> None:
 def _log(project: Project, pipeline: Pipeline, say: Say) -> None:
     from canon.results.log import log_workspace
     from canon.results.noted import note_row
+    from canon.results.settling import adopt_tracked
 
     for tracked in log_workspace(project, [pipeline], say, skip_unfinished=True):
         note_row(project.root, tracked)
+        adopt_tracked(project, pipeline, tracked, say)

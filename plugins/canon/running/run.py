@@ -15,7 +15,7 @@ from canon.model.project import Pipeline, Project
 from canon.model.stage import Stage
 from canon.running.budget import Budget, declared_needs, machine
 from canon.running.children import Children
-from canon.running.engine import Engine, Environment, Order, no_environment
+from canon.running.engine import Engine, Environment, Hear, Order, no_environment, not_heard
 from canon.running.events import Event, State, Tell
 from canon.running.exclusive import only_run
 from canon.running.interrupts import Interrupts
@@ -86,11 +86,12 @@ def run_pipeline(
     tell: Tell,
     say: Say,
     environment: Environment = no_environment,
+    hear: Hear = not_heard,
     finished: Finished | None = None,
 ) -> Ran:
     """Run what changed. Raises CanonError where that cannot begin; what becomes of a stage is in what is returned.
 
-    ``environment``: variables that a stage gets beside its own; ``finished``: called when all is written, while DVC's repository is still held.
+    ``environment``: variables that a stage gets beside its own; ``hear``: told of each end of one; ``finished``: called when all is written, while DVC's repository is still held.
     """
     with _prepared(project, asked, say) as work, Children(Groups(project.root)) as children:
         order = Order(
@@ -100,6 +101,7 @@ def run_pipeline(
             metrics=lambda name: load_stage_metrics(work.planned.stages[name]),
             keep_going=asked.keep_going,
             environment=environment,
+            hear=hear,
         )
         with Interrupts(children.send, children.wake) as interrupts:
             engine = Engine(project.root, work, order, children, interrupts)

@@ -121,16 +121,17 @@ class Reproduction:
         """What the stage runs."""
         return build_command(self.planned.stages[name], more)
 
-    def finish(self, name: str) -> None:
-        """Take in what a stage's command has made. Raises StageError."""
+    def finish(self, name: str) -> Mapping[str, Any] | None:
+        """Take in what a stage's command has made; return what dvc.lock gets of it. Raises StageError."""
         try:
             with _as_stage_errors():
                 save(self.planned.stages[name])
-                self._keep(name)
+                entry = self._keep(name)
         except BaseException:
             self.fail(name)
             raise
         self._unlock(name)
+        return entry
 
     def fail(self, name: str) -> None:
         """Leave a stage as it is: its command failed, or was ended."""
@@ -186,13 +187,13 @@ class Reproduction:
         self._files[stage.path].put(stage.name, left.entry)
         return False
 
-    def _keep(self, name: str) -> None:
+    def _keep(self, name: str) -> Mapping[str, Any] | None:
         from dvc.stage.serialize import to_lockfile
 
         stage = self.planned.stages[name]
         self._left.pop(name, None)
         ignored = self.repo.scm_context.taken()
-        entry = None
+        entry: Mapping[str, Any] | None = None
         if getattr(stage, "name", None):
             entry = to_lockfile(stage)[stage.name]
         else:
@@ -202,6 +203,7 @@ class Reproduction:
             self._ignored[name] = ignored
         if entry is not None:
             self._files[stage.path].put(stage.name, entry)
+        return entry
 
     def _unlock(self, name: str) -> None:
         if (stack := self._locks.pop(name, None)) is not None:
