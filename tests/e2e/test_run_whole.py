@@ -100,6 +100,17 @@ def test_other_params_run_apart_and_end_as_an_experiment(root: Path, run: Run, t
     assert document["run_id"] == row.info.run_id
 
 
+def test_a_run_apart_of_a_pipeline_without_track_makes_no_row(root: Path, run: Run) -> None:
+    declared = root / "pipelines/p.yaml"
+    declared.write_text(declared.read_text() + "track: false\n")
+    run(root, "canon", "render")
+    git(root, "commit", "-qam", "no rows")
+    document = json.loads(run(root, "canon", "run", "-S", "fit.rate=0.25", "--json").stdout)
+    assert document["commit"] in git(root, "for-each-ref", "refs/exps")
+    assert (document["run_id"], len(document["result"]), document["metrics"]) == (None, 64, {"value": 1.5})
+    assert local_store(root).rows("p") == []
+
+
 def test_another_profile_runs_apart_and_the_workspaces_own_here(root: Path, run: Run, tmp_path: Path) -> None:
     env = counted(tmp_path / "log")
     name = run(root, "canon", "run", "--profile", "cluster", env=env).stdout.strip()

@@ -46,4 +46,4 @@ def run_elsewhere(
         if code != 0:
             raise StageFailedError(code)
 
-    return run_apart(project, name, profile, values, say, repro)
+    return run_apart(project, name, profile, values, say, repro, untracked_too=False)

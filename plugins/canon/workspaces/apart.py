@@ -15,6 +15,7 @@ from pathlib import Path
 from canon.dvc.experiments import Experiment, numbered_names
 from canon.dvc.objects import cache_folder
 from canon.git import commit_source_tree, remote_url, try_git
+from canon.mlflow.record import RunRecord
 from canon.model.errors import CanonError, ExperimentExistsError
 from canon.model.project import Pipeline, Project, load_project
 from canon.planning.pipelines import pipeline_graph
@@ -36,16 +37,25 @@ Repro = Callable[[Path, Pipeline, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """What came of a run: the experiment that keeps it, and what became of its row."""
+    """What came of a run: the experiment that keeps it, and what became of its row, which has no id where none was wanted."""
 
     experiment: Experiment
     tracked: Tracked
 
 
-def run_apart(project: Project, name: str, profile: str, values: Values, say: Say, repro: Repro | None = None) -> Apart:
+def run_apart(
+    project: Project,
+    name: str,
+    profile: str,
+    values: Values,
+    say: Say,
+    repro: Repro | None = None,
+    *,
+    untracked_too: bool = True,
+) -> Apart:
     """Run a pipeline of HEAD with a profile and params in a workspace that is gone afterwards, by ``repro``, or by `dvc repro`.
 
-    The cache is shared: what any run has made is not made again. Raises CanonError where a stage fails, KeyboardInterrupt or SystemExit when
+    ``untracked_too``: make a row also where the pipeline says `track: false`. The cache is shared: what any run has made is not made again. Raises CanonError where a stage fails, KeyboardInterrupt or SystemExit when
     it is interrupted; what has run by then is in the cache.
     """
     with _own_workspace(project, profile) as (root, lock):
@@ -57,7 +67,12 @@ def run_apart(project: Project, name: str, profile: str, values: Values, say: Sa
         _dvc(root, lock, "checkout", "--quiet", "--allow-missing", "--with-deps", pipeline.declaration.dvc_file)
         (repro or _repro)(root, pipeline, lock)
         saved = _save(there, name, profile)
-        return Apart(saved, _log(there, pipeline, profile, saved, say))
+        record = _record(there, pipeline, profile, saved)
+        if pipeline.declaration.track or untracked_too:
+            return Apart(saved, send(there, profile, record, say))
+        return Apart(
+            saved, Tracked(name, record.result, None, created=False, spooled=False, url=None, metrics=record.metrics)
+        )
 
 
 def _repro(root: Path, pipeline: Pipeline, lock: int) -> None:
@@ -119,8 +134,8 @@ def _save(project: Project, name: str, profile: str) -> Experiment:
     )
 
 
-def _log(project: Project, pipeline: Pipeline, profile: str, saved: Experiment, say: Say) -> Tracked:
-    """Log the result as that of the experiment's commit: the row that `track` has made names it then, and one that is missing is made."""
+def _record(project: Project, pipeline: Pipeline, profile: str, saved: Experiment) -> RunRecord:
+    """The result as that of the experiment's commit: the row that `track` has made names it then, and one that is missing is made."""
     root = project.root
     cache = cache_folder(root)
     lock = load_lock(root, pipeline)
@@ -129,4 +144,4 @@ def _log(project: Project, pipeline: Pipeline, profile: str, saved: Experiment, 
     )  # fmt: skip
     origin = replace(origin_of(state, profile, {}), experiment=saved.name, baseline=saved.baseline)
     result = workspace_result(project, pipeline, lock, cache)
-    return send(project, profile, record_of(project, pipeline, result, origin, lock, cache, root), say)
+    return record_of(project, pipeline, result, origin, lock, cache, root)
