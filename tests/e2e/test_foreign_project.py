@@ -54,6 +54,8 @@ plots:
   - out/last.csv: {x: a}
 artifacts:
   small: {path: sub/a.bin, type: model}
+  given: {path: data/raw.txt, type: model}
+  code: {path: src/util.py}
 """
 FILES = {
     "dvc.yaml": DVC_YAML,
@@ -112,10 +114,17 @@ def test_declared_as_it_is_everything_stays_up_to_date_and_its_result_is_logged_
     assert "up to date" in run(project, "dvc", "status").stdout
     assert (project / "dvc.lock").read_bytes() == lock
     assert run(project, "canon", "check").stdout.startswith("ok")
-    assert "  logged" in run(project, "canon", "log").stdout
+    done = run(project, "canon", "log")
+    assert "  logged" in done.stdout
+    for name, path in (
+        ("given", "data/raw.txt"),
+        ("code", "src/util.py"),
+    ):  # DVC keeps one, Git the other; no stage makes them
+        assert f"the artifact `{name}` ({path}) is left out of the result and its row: no stage makes it" in done.stderr
     logged = {path.relative_to(project / "mlartifacts").as_posix().split("/artifacts/")[1] for path in
               (project / "mlartifacts").rglob("artifacts/**/*") if path.is_file()}  # fmt: skip
     assert {"plots/sub/a.csv", "plots/out/last.csv", "models/small/a.bin"} <= logged
+    assert not [path for path in logged if "given" in path]
 
 
 def test_a_generated_file_without_its_declaration_is_named(project: Path, run: Run) -> None:

@@ -58,8 +58,9 @@ def collect_result(project: Project, pipeline: Pipeline, cache: Path) -> Result:
         pins=collect_pins(project, pipeline, stages),
         entries=entries,
         artifacts={
-            name: {file.relpath: _sha256(file.path) for file in artifact_files(artifact, entries, stages, cache, root)}
+            name: {file.relpath: _sha256(file.path) for file in files}
             for name, artifact in pipeline.declaration.artifacts.items()
+            if (files := artifact_files(artifact, entries, stages, cache, root)) is not None
         },
     )
 
@@ -153,17 +154,15 @@ def artifact_files(
     stages: Iterable[Stage],
     cache: Path,
     root: Path | None,
-) -> tuple[StoredFile, ...]:
-    """The files of an artifact: an out, or a part of one, of some stage. Raises CanonError when no stage makes it."""
+) -> tuple[StoredFile, ...] | None:
+    """The files of an artifact: an out, or a part of one, of some stage; None for what no stage makes, as DVC allows: it is no part of a result."""
     for stage in stages:
         for path, out in zip(stage.out_paths, stage.outs, strict=True):
             if artifact.path == path or artifact.path.startswith(f"{path}/"):
                 inside = artifact.path[len(path) :].strip("/")
                 files = _files_of(_recorded(entries[stage.name], out.path), cache, root / path if root else None)
                 return tuple(files_below(files, inside))
-    raise CanonError(
-        f"no stage makes the artifact {artifact.path}; list it among the outs of the stage that does, without a template"
-    )
+    return None
 
 
 def _sha256(path: Path) -> str:

@@ -105,7 +105,7 @@ def record_of(
             register=project.settings.tracking.register_models,
         )
         for name, artifact in pipeline.declaration.artifacts.items()
-        if artifact.type == "model"
+        if artifact.type == "model" and name in result.artifacts
     ]
     return build_record(
         result,
@@ -117,6 +117,16 @@ def record_of(
         files=files,
         models=models,
     )
+
+
+def left_out(pipeline: Pipeline, result: Result) -> Iterator[str]:
+    """Yield, for people, what is declared as an artifact and is no part of the result, since no stage makes it."""
+    for name, artifact in pipeline.declaration.artifacts.items():
+        if name not in result.artifacts:
+            yield (
+                f"the artifact `{name}` ({artifact.path}) is left out of the result and its row: no stage makes it; "
+                "one that does has to list it among its outs, without a template"
+            )
 
 
 def recorded_artifact(

@@ -43,7 +43,7 @@ def bake_outcome(
     serving, path = served(pipeline)
     artifact = pipeline.declaration.artifacts[serving.artifact]
     target = open_store(parse_reference(place))
-    recorded = outcome.result.artifacts[serving.artifact]
+    recorded = outcome.result.artifacts.get(serving.artifact, {})  # none of what no stage makes, which is refused below
     if before is not None and not (_is_of(before.model, serving.artifact, path, recorded) and target.has(before.layer)):
         before = None
     files: tuple[StoredFile, ...] = ()
