@@ -75,6 +75,9 @@ def kept_environment() -> Iterator[None]:
     before = dict(os.environ)
     try:
         yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    finally:  # one by one: another thread may be starting a command
+        for name in {*os.environ} - {*before}:
+            os.environ.pop(name, None)
+        for name, value in before.items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value

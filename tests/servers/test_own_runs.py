@@ -89,10 +89,15 @@ def test_what_a_server_is_asked_before_a_run(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "abc")
         check_server(proxy.url)
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
+        (Path.home() / ".mlflow").mkdir()
+        (Path.home() / ".mlflow/credentials").write_text(
+            "[mlflow]\nmlflow_tracking_username=x\nmlflow_tracking_password=%\n"
+        )
+        check_server(proxy.url)  # as MLflow, which reads each from the file where there is no variable
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "pw")
         check_server(proxy.url)
         check_server(proxy.url.replace("://", "://you:wp@"))
-        assert seen == ["None", "Bearer abc", "Basic bWU6cHc=", "Basic eW91Ondw"]
+        assert seen == ["None", "Bearer abc", "Basic bWU6JQ==", "Basic bWU6cHc=", "Basic eW91Ondw"]
         monkeypatch.setenv("MLFLOW_TRACKING_AUTH", "plugin")
         proxy.script = lambda call: answer(call, 403)
         check_server(proxy.url)

@@ -24,7 +24,7 @@ from canon.mlflow.record import (
     DatasetRecord,
     RunRecord,
 )
-from canon.mlflow.store import clean, explained, open_client, sqlite_file, store_lock
+from canon.mlflow.store import clean, opened, sqlite_file
 from canon.model.errors import StoreRefusedError
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def log_record(record: RunRecord, uri: str, root: Path) -> Logged:
 
     ``root`` is the folder of a local store. Raises StoreUnavailableError when the store does not answer or refuses.
     """
-    with store_lock(uri, root), explained(uri):
-        client = open_client(uri)
+    with opened(uri, root) as client:
         experiment = experiment_id(client, record.experiment, uri)
         run = find_run(client, experiment, record.result)
         if run is None:
@@ -85,8 +84,7 @@ def log_record(record: RunRecord, uri: str, root: Path) -> Logged:
 
 def find_logged(name: str, result: str, uri: str, root: Path) -> Logged | None:
     """The row of a result in the experiment ``name``, where nothing of it is left to do; else None. Raises StoreUnavailableError as `log_record` does."""
-    with store_lock(uri, root), explained(uri):
-        client = open_client(uri)
+    with opened(uri, root) as client:
         found = client.get_experiment_by_name(name)
         if found is None or found.lifecycle_stage == "deleted":
             return None
@@ -256,8 +254,7 @@ def assign_commits(
     if file is not None and not file.exists():
         return 0
     count = 0
-    with store_lock(uri, root), explained(uri):
-        client = open_client(uri)
+    with opened(uri, root) as client:
         found = client.get_experiment_by_name(experiment)
         if found is None or found.lifecycle_stage == "deleted":
             return 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from canon.mlflow.artifacts import staged
 from canon.mlflow.record import TAG_COMMIT, TAG_DIRTY, TAG_RESULT, ModelRecord, RunRecord, mlflow_name
-from canon.mlflow.store import explained, open_client, store_lock
+from canon.mlflow.store import opened
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -87,6 +87,6 @@ def own_versions(client: MlflowClient, run_id: str, name: str = "") -> list[Mode
 
 def find_version(run_id: str, model: str, uri: str, root: Path) -> str | None:
     """`name/version` of a run's model as it is registered; None where it is not. Raises StoreUnavailableError."""
-    with store_lock(uri, root), explained(uri):
-        found = own_versions(open_client(uri), run_id, mlflow_name(model))
+    with opened(uri, root) as client:
+        found = own_versions(client, run_id, mlflow_name(model))
         return f"{found[0].name}/{found[0].version}" if found else None

@@ -12,14 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from canon.mlflow.log import find_run, run_url
-from canon.mlflow.store import REFUSALS, explained, open_client, sqlite_file, store_lock
+from canon.mlflow.store import REFUSALS, explained, open_client, opened, sqlite_file
 from canon.mlflow.sweeps import TAG_PARENT
 from canon.model.errors import printable
-from canon.processes import kept_environment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,8 +37,7 @@ MOST_PAGES = 100
 """Pages of an answer that are read: a server may name a next one for ever."""
 
 
-@dataclass(frozen=True, slots=True)
-class OwnRun:
+class OwnRun(NamedTuple):
     """A user's own run that is open. ``url``: its page, on a server; else empty."""
 
     run_id: str
@@ -108,8 +106,7 @@ def settle_runs(uri: str, root: Path, ending: Ending) -> Settled:
 
     ``root``: the folder of a local store. The variables of this process stay as they are. Raises StoreUnavailableError.
     """
-    with kept_environment(), store_lock(uri, root), explained(uri):
-        client = open_client(uri)
+    with opened(uri, root) as client:
         runs = _of_session(client, ending.session)
         ended: Counter[tuple[str, str]] = Counter()
         for run in runs:
@@ -133,8 +130,7 @@ def adopt_runs(
 
     Raises StoreUnavailableError.
     """
-    with kept_environment(), store_lock(uri, root), explained(uri):
-        client = open_client(uri)
+    with opened(uri, root) as client:
         runs = _of_session(client, session) if session else []
         _adopt(client, runs, row)
         waiting = _adopt_waiting(client, row, pipeline, entries)

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from canon.mlflow.credentials import drop_credentials
 from canon.mlflow.log import log_record
 from canon.mlflow.record import DatasetRecord, ModelRecord, RunRecord
 from canon.mlflow.store import clean
 from canon.model.errors import CanonError, StoreRefusedError, StoreUnavailableError
 from canon.output.files import write_bytes
+from canon.processes import kept_environment
 
 RECORD, FILES = "record.json", "files"
 ATTEMPTS = 5
@@ -148,8 +150,8 @@ def load_spooled(path: Path) -> RunRecord:
         ) from None
 
 
-def send_spooled(folder: Path, store_of: Callable[[RunRecord], tuple[str, Path]]) -> SentReport:
-    """Send what waits; ``store_of`` gives a record's store, and the folder of a local one.
+def send_spooled(folder: Path, store_of: Callable[[RunRecord], tuple[str, Path, bool]]) -> SentReport:
+    """Send what waits; ``store_of`` gives a record's store, the folder of a local one, and whether the environment's credentials are meant for it.
 
     A damaged one, one whose files are gone, and one that its store refuses are named and stay. A store that is down is not
     asked again.
@@ -160,11 +162,14 @@ def send_spooled(folder: Path, store_of: Callable[[RunRecord], tuple[str, Path]]
     for path in list(spooled(folder)):
         try:
             record = load_spooled(path)
-            uri, root = store_of(record)
+            uri, root, meant = store_of(record)
             if uri in down:
                 left += 1
                 continue
-            log_record(record, uri, root)
+            with kept_environment():
+                if not meant:
+                    drop_credentials(uri)
+                log_record(record, uri, root)
         except CanonError as error:
             if not path.exists():  # another process has just sent it
                 continue

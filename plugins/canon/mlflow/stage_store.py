@@ -13,9 +13,9 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from canon.connections import no_proxies
+from canon.mlflow.credentials import has_own, is_server, load_credentials
 from canon.mlflow.store import LOCK_TIMEOUT, SQLITE, clean, sqlite_file, store_lock
 from canon.model.errors import StoreUnavailableError, printable
 from canon.model.stage import Stage
@@ -37,15 +37,15 @@ def check_server(uri: str) -> None:
     import requests
 
     env = os.environ
-    own = "@" in urlsplit(uri).netloc  # as `open_client` has it, what stands in the address goes first
-    user, password = (None if own else env.get(f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD"))
-    token = None if own else env.get("MLFLOW_TRACKING_TOKEN")
-    signed = env.get("MLFLOW_TRACKING_AUTH") or env.get("MLFLOW_TRACKING_AWS_SIGV4", "").lower() in {"1", "true"}
+    auth, token = load_credentials(uri)
+    signed = not has_own(uri) and (  # what stands in the address is all that it gets
+        env.get("MLFLOW_TRACKING_AUTH") or env.get("MLFLOW_TRACKING_AWS_SIGV4", "").lower() in {"1", "true"}
+    )
     insecure = env.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in {"1", "true"}
     try:
         with requests.get(
             f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search", params={"max_results": "1"}, timeout=(CONNECT, ANSWER), stream=True,
-            headers={"Authorization": f"Bearer {token}"} if token and not user else None, auth=(user, password or "") if user else None,
+            headers={"Authorization": f"Bearer {token}"} if token else None, auth=auth,
             verify=False if insecure else env.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or None, proxies=no_proxies(uri),
         ) as answer:  # fmt: skip
             status, kind = answer.status_code, answer.headers.get("Content-Type", "")
@@ -170,7 +170,7 @@ def stage_addresses(uri: str, stages: Sequence[Stage], root: Path) -> dict[str, 
     """
     if os.environ.get("MLFLOW_TRACKING_URI") or means_own_store(stages):
         return {}
-    if uri.startswith(("http://", "https://")):
+    if is_server(uri):
         check_server(uri)
     elif sqlite_file(uri) is None:  # a database, which would need its password there, or a scheme of somebody's plugin
         return {}

@@ -9,9 +9,11 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
+from canon.mlflow.credentials import move_credentials
 from canon.model.errors import CanonError, StoreRefusedError, StoreUnavailableError
+from canon.processes import kept_environment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -87,8 +89,19 @@ def store_lock(uri: str, root: Path) -> Iterator[None]:
         lock.release()
 
 
+@contextlib.contextmanager
+def opened(uri: str, root: Path) -> Iterator[MlflowClient]:
+    """A client while the store's lock is held; ``root``: the folder of a local one. The variables of this process are as before afterwards.
+
+    MLflow writes the address into them, and reads credentials there: what comes next, a command or another store, must not get either.
+    Raises StoreUnavailableError for all that goes wrong, `StoreRefusedError` for what the store does not take.
+    """
+    with kept_environment(), store_lock(uri, root), explained(uri):
+        yield open_client(uri)
+
+
 def open_client(uri: str) -> MlflowClient:
-    """Return a client, quiet and with short waits. The caller holds `store_lock` for a store that may be new."""
+    """Return a client, quiet and with short waits, for a process that has nothing else to do; see `opened`."""
     for name, value in {**HTTP_DEFAULTS, **QUIET}.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient, set_registry_uri, set_tracking_uri
@@ -99,24 +112,11 @@ def open_client(uri: str) -> MlflowClient:
         file = sqlite_file(uri)
         if file is not None:
             _check_sqlite(file)
-        uri = _without_credentials(uri)
+        uri = move_credentials(uri)
         # A store in SQL asks the process-wide store for the model that it registers, which is that of the cwd by default.
         set_tracking_uri(uri)
         set_registry_uri(uri)
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
-
-
-def _without_credentials(uri: str) -> str:
-    """A server's address without the credentials in it, which go into the variables that MLflow reads them from.
-
-    MLflow's messages and tracebacks hold the whole address.
-    """
-    parts = urlsplit(uri)
-    if parts.scheme not in {"http", "https"} or "@" not in parts.netloc:
-        return uri
-    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username or "")
-    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _check_sqlite(file: Path) -> None:

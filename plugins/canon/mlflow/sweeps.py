@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from canon.mlflow.log import FINISHED, batches, experiment_id
 from canon.mlflow.record import MAX_PARAM, MAX_TAG, format_cell, format_table, valid_key, valid_keys
-from canon.mlflow.store import explained, open_client, store_lock
+from canon.mlflow.store import opened
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -47,8 +47,7 @@ def join_sweep(record: SweepRecord, rows: Mapping[str, str], uri: str, root: Pat
 
     A row that was another sweep's is this one's then. ``root``: the folder of a local store. Raises StoreUnavailableError.
     """
-    with store_lock(uri, root), explained(uri):
-        client = open_client(uri)
+    with opened(uri, root) as client:
         experiment = experiment_id(client, record.experiment, uri)
         if not _runs(client, experiment, TAG_SWEEP, record.sweep):
             tags = {**record.tags, TAG_SWEEP: record.sweep, NOTE: _note(record, ())}

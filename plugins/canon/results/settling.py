@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from canon.git import clean_urls
+from canon.mlflow.credentials import drop_credentials, is_server
 from canon.mlflow.own_runs import Ending, adopt_runs, may_hold, settle_runs
 from canon.mlflow.stage_store import check_server
 from canon.mlflow.store import clean, tracking_uri
@@ -19,7 +20,7 @@ from canon.model.project import Pipeline, Project
 from canon.processes import kept_environment
 from canon.results.locks import Lock, declared_stages, load_lock
 from canon.results.session_files import ID, SESSIONS, Kept, done_note, load_kept, over_files, waiting_note, write_note
-from canon.results.track import Say, Tracked, project_home, tracking_store
+from canon.results.track import Say, Tracked, is_meant, project_home, tracking_store
 from canon.workspaces.profiles import applied_profile
 
 SESSION_VARIABLE = "CANON_SESSION"
@@ -48,7 +49,9 @@ def settle(project: Project, kept: Kept, say: Say) -> bool:
             uri = _store_of(project, kept.store)
             if not may_hold(uri, kept.session):
                 return True
-            if uri.startswith(("http://", "https://")):
+            if not is_meant(project, uri):
+                drop_credentials(uri)
+            if is_server(uri):
                 check_server(uri)  # a second, where MLflow's own client takes ten
             ending = Ending(kept.session, kept.pipeline, kept.stages, kept.other, kept.result, kept.entries)
             settled = settle_runs(uri, home, ending)
@@ -76,15 +79,10 @@ def _say_ended(ended: Mapping[tuple[str, str], int], say: Say) -> None:
 
 
 def _store_of(project: Project, store: str) -> str:
-    """The tracking URI of a session's store, with the credentials that the environment has for that very one."""
+    """The tracking URI of a session's store, with the credentials that are declared in that very one."""
     current, home = tracking_store(project, applied_profile(project))
-    if clean(current) == store:
-        return current
-    if current != clean(current):  # these credentials are for that other server
-        for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
-            os.environ.pop(name, None)
     declared = (tracking_uri(home, profile.mlflow, {}) for profile in project.settings.profiles.values())
-    return next((uri for uri in declared if clean(uri) == store), store)
+    return next((uri for uri in (current, *declared) if clean(uri) == store), store)
 
 
 def adopt_tracked(

@@ -62,6 +62,24 @@ def tracking_store(project: Project, profile: str) -> tuple[str, Path]:
     return tracking_uri(home, declared, os.environ), home
 
 
+def is_meant(project: Project, uri: str) -> bool:
+    """Tell whether the environment's credentials are meant for a store that an earlier command names, whose profile may be another one.
+
+    They are for the store that rows go to now; where that is no server, for the only one that is declared.
+    """
+    from canon.mlflow.credentials import is_server
+    from canon.mlflow.store import clean
+
+    def address(text: str) -> str:
+        return clean(text).rstrip("/")
+
+    current, _ = tracking_store(project, applied_profile(project))
+    if is_server(current) or address(uri) == address(current):
+        return address(uri) == address(current)
+    declared = [profile.mlflow for profile in project.settings.profiles.values() if profile.mlflow]
+    return {address(each) for each in declared if is_server(each)} == {address(uri)}
+
+
 def _user() -> str:
     import getpass
 
@@ -175,7 +193,12 @@ def send_spooled(project: Project, say: Say) -> tuple[int, int]:
     if not folder.is_dir():
         return 0, 0
     default = project.settings.default_profile
-    report = send_all(folder, lambda record: tracking_store(project, record.tags.get("canon.profile", default)))
+
+    def store_of(record: RunRecord) -> tuple[str, Path, bool]:
+        uri, home = tracking_store(project, record.tags.get("canon.profile", default))
+        return uri, home, is_meant(project, uri)
+
+    report = send_all(folder, store_of)
     for problem in report.problems:
         say(f"canon: {clean_urls(problem)}")
     if report.sent:
