@@ -14,6 +14,7 @@ from canon.model.errors import CanonError
 from canon.model.project import Project
 from canon.output.files import RenderedFile
 from canon.results.session_files import SESSIONS
+from canon.results.track import SPOOL
 from canon.running import fresh, remembered
 from tests.conftest import Run, git
 from tests.e2e import graphs
@@ -129,8 +130,8 @@ def test_what_somebody_elses_adapter_reads_nobody_knows(
     assert fresh.load_fresh(project, fresh.request_of(())) is None
 
 
-def test_a_session_that_a_linked_worktree_left_is_seen_to(project: Path, run: Run, tmp_path: Path) -> None:
-    """Its file is in the main checkout."""
+def test_what_a_linked_worktree_left_is_seen_to_until_nothing_waits(project: Path, run: Run, tmp_path: Path) -> None:
+    """It lies in the main checkout."""
     linked = tmp_path / "linked"
     git(project, "worktree", "add", "-q", str(linked))
     run(linked, "canon", "run")
@@ -141,6 +142,15 @@ def test_a_session_that_a_linked_worktree_left_is_seen_to(project: Path, run: Ru
     left.parent.mkdir(parents=True, exist_ok=True)
     left.write_text("")
     assert fresh.load_fresh(linked, fresh.request_of(())) is None
+    time.sleep(0.06)
+    run(linked, "canon", "run")  # as where the store still does not answer
+    assert fresh.load_fresh(linked, fresh.request_of(())) is None
+    left.unlink()
+    (project / SPOOL).mkdir()
+    (project / SPOOL / ".gitignore").write_text("*")  # it stays, as the folder does
+    time.sleep(0.06)
+    run(linked, "canon", "run")
+    assert fresh.load_fresh(linked, fresh.request_of(()))
 
 
 def test_a_folder_that_git_ignores_no_more_is_a_doubt(project: Path, run: Run) -> None:

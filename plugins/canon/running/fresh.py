@@ -44,7 +44,7 @@ def load_fresh(root: Path, request: str) -> Mapping[str, Any] | None:
     try:
         document = json.loads((root / FILE).read_bytes())
         says, known = document["says"], document["paths"]
-        if document["request"] != request or not isinstance(says, dict) or _waits(root):
+        if document["request"] != request or not isinstance(says, dict) or waits(root):
             return None
         if any(_signature(_path(root, path)) != signature for path, signature in known.items()):
             return None
@@ -98,10 +98,11 @@ def forget(root: Path) -> None:
         (root / FILE).unlink()
 
 
-def _waits(root: Path) -> bool:
+def waits(root: Path) -> bool:
+    """Tell whether an earlier command left something to the next one. What begins with a dot is no row and no session."""
     for folder in _WAITING:
         with contextlib.suppress(FileNotFoundError), os.scandir(root / folder) as entries:
-            if next(entries, None) is not None:
+            if any(not entry.name.startswith(".") for entry in entries):
                 return True
     return False
 

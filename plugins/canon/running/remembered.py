@@ -16,6 +16,7 @@ from canon.model.project import PIPELINES, Project
 from canon.model.root import SETTINGS_FILE
 from canon.results.session_files import SESSIONS
 from canon.results.track import SPOOL, project_home
+from canon.running.fresh import waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,9 @@ class LookedAt:
 
 
 def all_looked_at(project: Project, work: Reproduction) -> LookedAt | None:
-    """What a run looked at; None where a look at files does not tell whether it would find the same again."""
+    """What a run looked at; None where a look at files does not tell whether it would find the same again, or there is more to do than stages."""
     paths = None if has_others() else looked_at(work.repo, work.planned.stages.values())
-    if paths is None:
+    if paths is None or waits(project_home(project.root)):
         return None
     return LookedAt(
         frozenset(paths | set(_declared(project))),

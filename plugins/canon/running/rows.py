@@ -40,7 +40,7 @@ def settle_rows(project: Project, pipeline: Pipeline, ran: Ran, say: Say) -> str
     if not pipeline.declaration.track or event is None or ran.code:
         return ""
     try:
-        if any((project_home(project.root) / SPOOL).glob("*")):
+        if any(not each.name.startswith(".") for each in (project_home(project.root) / SPOOL).glob("*")):
             _send(project, say)
         _name(project, say)
         if (
