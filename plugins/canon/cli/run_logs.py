@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from canon.cli.tables import shows_colours
 from canon.running.events import FINAL, Event, State, Tell
 from canon.running.logs import Follower
-from canon.running.words import OwnRun, OwnRuns, format_own_run, no_runs, one_line
+from canon.running.words import OwnRuns, format_own_run, no_runs, one_line
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -65,7 +65,7 @@ class Interleaved:
     def _look_on(self) -> None:
         while not self._over.wait(EVERY):
             with self._lock, contextlib.suppress(OSError):
-                for run in map(OwnRun._make, self._own_runs()):
+                for run in self._own_runs():
                     if run.run_id not in self._seen:
                         self._seen.add(run.run_id)
                         self._say(f"{one_line(run.stage)}: {format_own_run(run)}")

@@ -14,13 +14,15 @@ from canon.cli.above import Above
 from canon.cli.tables import chosen_rows, format_elapsed
 from canon.running.events import FINAL, Event, State
 from canon.running.logs import last_lines
-from canon.running.words import OwnRun, OwnRuns, format_metrics, format_own_run, no_runs, one_line
+from canon.running.words import OwnRuns, format_metrics, format_own_run, no_runs, one_line
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from rich.console import Console
     from rich.text import Text
+
+    from canon.mlflow.own_runs import OwnRun
 
 SHORTEST, LONGEST = 1 / 8, 0.5
 """Seconds between two drawings, and between two looks at the logs."""
@@ -142,7 +144,7 @@ class Table:
         with self._lock:
             events, began = list(self._events.values()), dict(self._began)
         size = self._console.size
-        runs = tuple(OwnRun(*run) for run in self._own_runs())[:MOST_RUNS]
+        runs = tuple(self._own_runs())[:MOST_RUNS]
         room = max(3, size.height - 4 - sum(_lines(run, size.width) for run in runs))
         ranks = [(ORDER.index(event.state), -event.at if event.state in FINAL else 0.0) for event in events]
         shown, left = chosen_rows(events, ranks, room)

@@ -17,7 +17,6 @@ from canon.running.fresh import begin, forget, load_fresh, remember, request_of
 if TYPE_CHECKING:
     from canon.dvc.reproduction.reproduction import Reproduction
     from canon.model.project import Project
-    from canon.results.sessions import Session
     from canon.running.engine import Entry
     from canon.running.events import State
     from canon.running.remembered import LookedAt
@@ -65,11 +64,11 @@ def run_here(root: Path, words: Sequence[str], flags: Flags, *, json_: bool) -> 
     pipeline, targets = choose(project, words)
     rendered = check_rendered(project, render=flags.render)
     asked = Asked(pipeline, targets, flags.jobs, flags.keep_going, Options(force=flags.force, pull=flags.pull))
-    ran, summary, looked = _run(project, asked, logs=flags.logs)
+    ran, summary, lines, looked = _run(project, asked, logs=flags.logs)
     document = _document(root, pipeline.name, ran, summary)
     if json_:
         put_json(document)
-    says = {"lines": _lines(summary), "document": document}
+    says = {"lines": lines, "document": document}
     if looked is None or not remember(
         root, request, says, begun, paths={*looked.paths, *rendered}, shallow=looked.shallow
     ):
@@ -87,8 +86,8 @@ def _put_known(known: Mapping[str, Any], *, json_: bool) -> None:
         put_json(known["document"])
 
 
-def _run(project: Project, asked: Asked, *, logs: bool) -> tuple[Ran, Summary, LookedAt | None]:
-    """Run, and say what came of it. Where nothing was to do: with what tells that it is so still, if a look at files tells."""
+def _run(project: Project, asked: Asked, *, logs: bool) -> tuple[Ran, Summary, list[str], LookedAt | None]:
+    """Run, and say what came of it, which is returned too. Where nothing was to do: with what tells that it is so still, if a look at files tells."""
     from canon.cli.run_lines import Lines
     from canon.cli.run_view import opened_view
     from canon.results.sessions import close_session, open_session
@@ -114,21 +113,17 @@ def _run(project: Project, asked: Asked, *, logs: bool) -> tuple[Ran, Summary, L
     settle_sessions(project, say)
     metrics, took = load_metrics(project), load_took(project.root)
     session = open_session(project, pipeline, say)
-    with opened_view(pipeline.name, Lines(say).tell, say, logs=logs, own_runs=lambda: _own_runs(session)) as view:
+    with opened_view(pipeline.name, Lines(say).tell, say, logs=logs, own_runs=session.running) as view:
         ran = run_pipeline(project, asked, view.tell, view.say, session.environment, hear, finished)
         tails = not view.told_tails
     write_took(project.root, ran.events.values())
     close_session(project, session, outcome_of(ran), say)
     row = settle_rows(project, pipeline, ran, say)
     summary = build_summary(pipeline.name, ran.events, time.monotonic() - began, took=took, before=metrics, row=row)
-    for line in format_summary(summary, tails=tails):
+    lines = format_summary(summary, tails=tails)
+    for line in lines:
         say(line)
-    return ran, summary, next(iter(looked), None)
-
-
-def _own_runs(session: Session) -> list[tuple[str, str, str, str]]:
-    """Users' own MLflow runs that are open now, as who shows them takes them."""
-    return [(run.run_id, run.stage, run.name, run.url) for run in session.running()]
+    return ran, summary, lines, next(iter(looked), None)
 
 
 def put_foreseen(root: Path, words: Sequence[str], flags: Flags, *, json_: bool) -> None:
@@ -166,12 +161,6 @@ def check_rendered(project: Project, *, render: bool) -> frozenset[str]:
     for path in write_files(project.root, files):
         say(f"canon: rendered {path}")
     return paths
-
-
-def _lines(summary: Summary) -> list[str]:
-    from canon.running.summary import format_summary
-
-    return format_summary(summary, tails=False)
 
 
 def _document(root: Path, name: str, ran: Ran, summary: Summary) -> dict[str, Any]:

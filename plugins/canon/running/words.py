@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
 
+from canon.mlflow.own_runs import OwnRun
 from canon.model.errors import printable
 
-
-class OwnRun(NamedTuple):
-    """A user's own MLflow run that is open. ``url``: its page, on a server; else empty."""
-
-    run_id: str
-    stage: str
-    name: str
-    url: str
+OwnRuns = Callable[[], Iterable[OwnRun]]
+"""Users' own MLflow runs that are open now. It returns at once."""
 
 
-OwnRuns = Callable[[], Iterable[tuple[str, str, str, str]]]
-"""Those that are open now. It returns at once."""
-
-
-def no_runs() -> Iterable[tuple[str, str, str, str]]:
+def no_runs() -> Iterable[OwnRun]:
     """Of a run that nobody asks for them."""
     return ()
 

@@ -8,6 +8,7 @@ import pytest
 
 from canon.cli import run_logs, run_view
 from canon.cli.run_logs import Interleaved
+from canon.mlflow.own_runs import OwnRun
 from canon.running.events import Event, State
 from canon.running.logs import Follower
 
@@ -94,9 +95,9 @@ def test_lines_are_whole_whatever_a_look_reads(tmp_path: Path) -> None:
 def test_a_users_own_run_is_said_once() -> None:
     said, asked = Said(), []
 
-    def runs() -> list[tuple[str, str, str, str]]:
+    def runs() -> list[OwnRun]:
         asked.append(1)
-        return [("r1", "train", "fox", "http://mlflow/#/1"), ("r2", "train", "", "")]
+        return [OwnRun("r1", "train", "fox", "http://mlflow/#/1"), OwnRun("r2", "train", "", "")]
 
     with Interleaved(said.tell, said, runs, logs=False) as view:
         while len(asked) < 2:

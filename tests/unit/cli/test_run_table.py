@@ -22,6 +22,7 @@ from rich.console import Console
 
 from canon.cli.run_table import SHORTEST, Table
 from canon.cli.tables import chosen_rows, format_elapsed, shows_colours, shows_tables
+from canon.mlflow.own_runs import OwnRun
 from canon.running.events import Event, State
 from canon.running.words import OwnRuns, no_runs
 
@@ -131,9 +132,9 @@ def test_more_that_run_than_there_are_rows() -> None:
 def test_users_own_runs_have_their_whole_address() -> None:
     url = f"https://mlflow.example.com/#/experiments/1/runs/{'0' * 32}"
     runs = [
-        ("r1", "train", "bold-\x1b[1mfox", url),
-        ("r2", "train", "", ""),
-        *[(str(n), "x", "n", "") for n in range(9)],
+        OwnRun("r1", "train", "bold-\x1b[1mfox", url),
+        OwnRun("r2", "train", "", ""),
+        *[OwnRun(str(n), "x", "n", "") for n in range(9)],
     ]
     table, lines = made(own_runs=lambda: runs)
     table.tell(event("train", State.RUNNING))
