@@ -183,6 +183,18 @@ def untracked_paths(root: Path, folders: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(path.decode("utf-8", "surrogateescape") for path in listing.split(b"\0") if path))
 
 
+def holds(root: Path, folder: str) -> bool:
+    """Tell whether Git tracks something in a folder, or a link or a file on the way to it: a checkout writes there what a commit says."""
+    top = folder.partition("/")[0]
+    try:
+        listing = run_git(root, "ls-files", "-z", "--cached", "--", top, env={"GIT_ICASE_PATHSPECS": "1"})
+    except CanonError:  # mostly: it is not in a repository
+        return (root / ".git").exists()
+    tracked = [f"{path.decode('utf-8', 'surrogateescape').casefold()}/" for path in listing.split(b"\0") if path]
+    inside = f"{folder.casefold()}/"
+    return any(path.startswith(inside) or inside.startswith(path) for path in tracked)
+
+
 def is_ignored(root: Path, path: str) -> bool:
     """Tell whether Git ignores a path."""
     return try_git(root, "check-ignore", "--no-index", "--", path) is not None

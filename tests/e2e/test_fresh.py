@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -83,6 +84,14 @@ def test_where_nothing_changed_what_was_said_is_said_again(work: Path) -> None:
     assert fresh.load_fresh(work, "asked") == {"said": 1}
     assert fresh.load_fresh(work, "something else") is None
     fresh.forget(work)
+    assert fresh.load_fresh(work, "asked") is None
+
+
+def test_a_fingerprint_that_a_commit_brought_is_none(work: Path) -> None:
+    (work / fresh.FILE).parent.mkdir(parents=True, exist_ok=True)
+    (work / fresh.FILE).write_text(json.dumps({"request": "asked", "begun": 1, "says": {"said": 1}, "paths": {}}))
+    assert fresh.load_fresh(work, "asked") is None
+    fresh.begin(work)
     assert fresh.load_fresh(work, "asked") is None
 
 

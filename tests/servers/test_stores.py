@@ -13,6 +13,8 @@ import pytest
 from canon.mlflow.record import RunRecord
 from canon.mlflow.spool import spool_record
 from canon.model.project import Project, load_project
+from canon.results.session_files import Kept, create_file
+from canon.results.settling import settle_sessions
 from canon.results.track import SPOOL, send_spooled
 from tests.conftest import git
 from tests.proxies import Call, Proxy, answer, proxy_to
@@ -115,3 +117,22 @@ def test_the_only_server_that_is_declared_gets_them_where_rows_go_to_a_file_now(
     (repository / SPOOL / ("0" * 64) / "record.json").unlink()
     assert send_spooled(project, lambda _: None) == (0, 1)
     assert set(heard) == {("ours", "Bearer abc")}
+
+
+def test_what_a_commit_brought_is_sent_nowhere(
+    repository: Path, servers: tuple[Proxy, Proxy], heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record names files of this machine, and a session any store."""
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "abc")
+    project = project_of(repository, local=servers[0].url)
+    create_file(repository, Kept("a" * 32, "one", servers[1].url, {}, "KILLED")).release()
+    git(repository, "add", "-f", ".dvc/tmp")
+    said: list[str] = []
+    assert send_spooled(project, said.append) == (0, 0)
+    settle_sessions(project, said.append)
+    assert heard == []
+    assert ["Git tracks files in .dvc/tmp" in line for line in said] == [True, True]
+    git(repository, "rm", "-qr", "--cached", ".dvc/tmp")
+    send_spooled(project, said.append)
+    settle_sessions(project, said.append)
+    assert set(heard) == {("ours", "Bearer abc"), ("theirs", None)}

@@ -122,8 +122,10 @@ def _name_commit(client: MlflowClient, run: Run, record: RunRecord) -> bool:
 
 
 def run_url(uri: str, experiment: str, run_id: str) -> str | None:
-    """The page of a run, on a server."""
-    return f"{clean(uri).rstrip('/')}/#/experiments/{experiment}/runs/{run_id}" if uri.startswith("http") else None
+    """The page of a run, on a server; None where what that calls ids is none that a terminal should be told."""
+    if not uri.startswith("http") or not all(re.fullmatch(r"[\w-]{1,64}", each) for each in (experiment, run_id)):
+        return None
+    return f"{clean(uri).rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
 
 
 def experiment_id(client: MlflowClient, name: str, uri: str) -> str:

@@ -73,7 +73,7 @@ class Settled:
 def may_hold(uri: str, session: str) -> bool:
     """Tell, without MLflow, whether a store may hold runs of a session. Only of an SQLite file can it be known that it does not.
 
-    The table `tags` is as mlflow/store/tracking/dbmodels/models.py has it since 1.0; where it is not, it may.
+    The table `tags` is as mlflow/store/tracking/dbmodels/models.py has it since 1.0. A file without one is no store of MLflow's: it would make one of it.
     """
     file = sqlite_file(uri)
     if file is None:
@@ -82,6 +82,11 @@ def may_hold(uri: str, session: str) -> bool:
         return False
     try:
         with contextlib.closing(sqlite3.connect(f"file:{quote(str(file.absolute()))}?mode=ro", uri=True)) as database:
+            if (
+                database.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'tags'").fetchone()
+                is None
+            ):
+                return False
             query = "SELECT 1 FROM tags WHERE key = ? AND value = ? LIMIT 1"
             return database.execute(query, (TAG_SESSION, session)).fetchone() is not None
     except sqlite3.Error:
@@ -140,13 +145,14 @@ def adopt_runs(
 def _search(client: MlflowClient, condition: str) -> Iterator[Run]:
     """Runs of all experiments: `set_experiment` is the user's business. The caller looks whether they are what was asked for."""
     found = _experiments(client)
+    more = MOST_PAGES  # for all of them together
     for start in range(0, len(found), IDS_A_SEARCH):
         token = None
-        for _ in range(MOST_PAGES):
+        while True:
             page = client.search_runs(found[start : start + IDS_A_SEARCH], condition, page_token=token)
             yield from page
-            token = page.token
-            if not token:
+            token, more = page.token, more - 1 if page.token else more
+            if not token or more <= 0:
                 break
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from canon.mlflow.credentials import move_credentials
-from canon.model.errors import CanonError, StoreRefusedError, StoreUnavailableError
+from canon.model.errors import CanonError, StoreRefusedError, StoreUnavailableError, printable
 from canon.processes import kept_environment
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def explained(uri: str) -> Iterator[None]:
 
 
 def _reason(uri: str, error: Exception) -> str:
-    text = clean(" ".join(str(error).split()))
+    text = printable(clean(" ".join(str(error).split())))
     file = sqlite_file(uri)
     if getattr(error, "error_code", None) in REFUSALS:
         return text[:300]

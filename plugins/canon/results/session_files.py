@@ -11,11 +11,13 @@ import fcntl
 import json
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from canon.mlflow.own_runs import FAILED, FINISHED, KILLED
 from canon.model.errors import CanonError
 from canon.model.fields import NAME
 from canon.output.files import write_bytes
@@ -25,6 +27,8 @@ SESSIONS = ".dvc/tmp/canon/sessions"
 NOTES = ".dvc/tmp/canon/own_runs"
 """What else is kept of them; nothing there keeps the next command from saying that nothing is to do."""
 ID = re.compile(r"[0-9a-f]{32}")
+ENDS = frozenset({FINISHED, FAILED, KILLED})
+"""How a run ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,9 @@ def _with_lines(kept: Kept, lines: Iterable[bytes]) -> Kept:
     """Take in what became of stages; a line that there was no time, or no room, to end is left out."""
     stages, entries = dict(kept.stages), dict(kept.entries)
     for line in lines:
-        with contextlib.suppress(ValueError, TypeError):
+        with contextlib.suppress(ValueError, TypeError, RecursionError):
             stage, status, entry = json.loads(line)
-            if isinstance(stage, str) and isinstance(status, str):
+            if isinstance(stage, str) and status in ENDS:
                 stages[stage] = status
                 entries.pop(stage, None)
                 if isinstance(entry, str):
@@ -76,6 +80,8 @@ def _kept(found: Any, session: str) -> Kept:  # noqa: ANN401  whatever the file 
         or not all(isinstance(text, str) for text in (*texts, *stages.values(), *entries.values(), result or ""))
     ):
         raise ValueError("something is missing in it")
+    if not {*stages.values(), found["other"]} <= ENDS:
+        raise ValueError("runs do not end so")
     pipeline, store, other = map(str, texts)
     if not re.fullmatch(NAME, pipeline):  # it becomes part of a path and of a search
         raise ValueError(f"{pipeline!r} is no name of a pipeline")
@@ -168,7 +174,7 @@ def over_files(home: Path) -> Iterator[tuple[SessionFile, Kept]]:
             continue
         try:
             kept = load_kept(path.read_bytes(), path.stem)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             file.remove()
             continue
         try:
@@ -179,10 +185,12 @@ def over_files(home: Path) -> Iterator[tuple[SessionFile, Kept]]:
 
 def _taken(path: Path) -> SessionFile:
     """Raises OSError where it is another's, or gone."""
-    descriptor = os.open(path, os.O_RDWR)
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        same = os.fstat(descriptor).st_ino == path.stat().st_ino
+        found = os.fstat(descriptor)
+        # Reading what is no file may have no end.
+        same = found.st_ino == path.stat().st_ino and stat.S_ISREG(found.st_mode)
     except BaseException:
         os.close(descriptor)
         raise

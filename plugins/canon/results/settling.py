@@ -18,12 +18,14 @@ from canon.model.canonical import sha256_of
 from canon.model.errors import CanonError, StoreRefusedError
 from canon.model.project import Pipeline, Project
 from canon.processes import kept_environment
+from canon.results.left import is_ours
 from canon.results.locks import Lock, declared_stages, load_lock
 from canon.results.session_files import ID, SESSIONS, Kept, done_note, load_kept, over_files, waiting_note, write_note
 from canon.results.track import Say, Tracked, is_meant, project_home, tracking_store
 from canon.workspaces.profiles import applied_profile
 
 SESSION_VARIABLE = "CANON_SESSION"
+MOST_LINES = 50
 
 
 def settle_sessions(project: Project, say: Say) -> None:
@@ -31,11 +33,14 @@ def settle_sessions(project: Project, say: Say) -> None:
 
     A store that does not answer is asked once.
     """
+    home = project_home(project.root)
+    if not is_ours(home, SESSIONS, say):
+        return
     down: set[str] = set()
-    for file, kept in over_files(project_home(project.root)):
+    for file, kept in over_files(home):
         if kept.store not in down:
             if settle(project, kept, say):
-                write_note(done_note(project_home(project.root), kept.session), there=False)
+                write_note(done_note(home, kept.session), there=False)
                 file.remove()
             else:
                 down.add(kept.store)
@@ -71,11 +76,13 @@ def settle(project: Project, kept: Kept, say: Say) -> bool:
 
 
 def _say_ended(ended: Mapping[tuple[str, str], int], say: Say) -> None:
-    for (stage, status), number in sorted(ended.items()):
+    for (stage, status), number in sorted(ended.items())[:MOST_LINES]:
         runs = "an MLflow run" if number == 1 else f"{number} MLflow runs"
         say(
             f"canon: {runs} that {f'`{stage}`' if stage else 'a stage'} left open {'is' if number == 1 else 'are'} {status} now"
         )
+    if len(ended) > MOST_LINES:  # the names of stages are a server's
+        say(f"canon: and {sum(ended.values())} in all")
 
 
 def _store_of(project: Project, store: str) -> str:

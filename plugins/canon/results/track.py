@@ -16,6 +16,7 @@ from canon.model.project import Pipeline, Project
 from canon.model.result import Result, format_result
 from canon.output.files import write_bytes
 from canon.results.collect import collect_result
+from canon.results.left import is_ours
 from canon.results.locks import Lock, declared_stages, load_lock
 from canon.results.rows import left_out, record_of
 from canon.source_state import SourceState, load_source_state
@@ -189,8 +190,8 @@ def send_spooled(project: Project, say: Say) -> tuple[int, int]:
     """Send what an earlier command could not, each to its profile's store; return how many rows arrived, how many wait."""
     from canon.mlflow.spool import send_spooled as send_all
 
-    folder = project_home(project.root) / SPOOL
-    if not folder.is_dir():
+    home = project_home(project.root)
+    if not is_ours(home, SPOOL, say):
         return 0, 0
     default = project.settings.default_profile
 
@@ -198,7 +199,7 @@ def send_spooled(project: Project, say: Say) -> tuple[int, int]:
         uri, home = tracking_store(project, record.tags.get("canon.profile", default))
         return uri, home, is_meant(project, uri)
 
-    report = send_all(folder, store_of)
+    report = send_all(home / SPOOL, store_of)
     for problem in report.problems:
         say(f"canon: {clean_urls(problem)}")
     if report.sent:

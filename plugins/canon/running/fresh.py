@@ -46,6 +46,8 @@ def load_fresh(root: Path, request: str) -> Mapping[str, Any] | None:
         says, known = document["says"], document["paths"]
         if document["request"] != request or not isinstance(says, dict) or waits(root):
             return None
+        if (root / _CLOCK).stat().st_mtime_ns != document["begun"]:  # of no run here: a commit may have brought it
+            return None
         if any(_signature(_path(root, path)) != signature for path, signature in known.items()):
             return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -75,7 +77,7 @@ def remember(
     if any(signature is not None and max(signature[_INODES:]) > begun - _SLACK for signature in known.values()):
         forget(root)
         return False
-    document = {"request": request, "says": dict(says), "paths": known}
+    document = {"request": request, "begun": begun, "says": dict(says), "paths": known}
     try:
         write_text(root / FILE, json.dumps(document, separators=(",", ":")))
     except CanonError:  # the disk is full: the run has done what it should
