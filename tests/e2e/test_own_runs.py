@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from canon.model.project import Project, load_project
-from canon.results.session_files import SESSIONS
+from canon.results.locks import load_lock
+from canon.results.session_files import SESSIONS, waiting_note, write_note
 from canon.results.sessions import Session, close_session, open_session, settle_sessions
+from canon.results.settling import entry_hashes
 from tests.conftest import BIN, Run, git
 from tests.e2e.projects import call, write
 from tests.tracking import Store, copy_small_project, local_store
@@ -182,6 +184,23 @@ def test_a_run_of_an_earlier_session_waits_for_the_row_of_a_result_with_its_stag
     assert [each.get("mlflow.parentRunId") for each in tags] == [row, None]
     assert not [each for each in tags if "canon.entry" in each]
     assert (len(said), sessions_of(small)) == (1, [])
+
+
+def test_a_row_that_canon_run_itself_makes_gets_what_waits_for_it(small: Path, run: Run) -> None:
+    """As after a kill, where the result came from the run-cache."""
+    run(small, "canon", "run", "main")
+    store, project = local_store(small), load_project(small)
+    entry = entry_hashes(load_lock(small, project.pipeline("main")))["fit"]
+    own = store.client.create_run("0", tags={"canon.entry": f"main/{entry}"})
+    store.client.set_terminated(own.info.run_id)
+    write_note(waiting_note(small, "main"))
+    store.client.delete_run(store.row("main").info.run_id)
+    for path in ("dvc.lock", "results/main.json", ".dvc/tmp/canon/rows/main.json"):
+        (small / path).unlink()
+    run(small, "canon", "run", "main")
+    row = store.row("main").info.run_id
+    assert store.client.get_run(own.info.run_id).data.tags["mlflow.parentRunId"] == row
+    assert not waiting_note(small, "main").exists()
 
 
 @pytest.mark.parametrize(

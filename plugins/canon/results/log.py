@@ -27,7 +27,7 @@ from canon.results.changes import changed_inputs
 from canon.results.collect import collect_result
 from canon.results.locks import Lock, check_newest, declared_stages, load_lock, load_result_of_lock, lock_path
 from canon.results.revisions import commits_since, experiment_of
-from canon.results.rows import left_out, record_of
+from canon.results.rows import record_of, tell_left_out
 from canon.results.track import Say, Tracked, log_result, origin_of, send, tracking_store
 from canon.source_state import SourceState
 from canon.workspaces.profiles import applied_profile
@@ -186,8 +186,7 @@ def _log_then(revision: Revision, pipeline: Pipeline, lock: Lock, cache: Path, s
         say(f"canon: fetching what {pipeline.name} of {commit[:12]} left in the remote")
         fetch_data(project.root, commit)
         built, result = record()
-    for line in left_out(pipeline, result):
-        say(f"canon: {line}")
+    tell_left_out(pipeline, result, say)
     return send(project, built.tags.get("canon.profile", project.settings.default_profile), built, say)
 
 

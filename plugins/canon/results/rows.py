@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +119,12 @@ def record_of(
     )
 
 
-def left_out(pipeline: Pipeline, result: Result) -> Iterator[str]:
-    """Yield, for people, what is declared as an artifact and is no part of the result, since no stage makes it."""
+def tell_left_out(pipeline: Pipeline, result: Result, say: Callable[[str], None]) -> None:
+    """Say what is declared as an artifact and is no part of the result, since no stage makes it."""
     for name, artifact in pipeline.declaration.artifacts.items():
         if name not in result.artifacts:
-            yield (
-                f"the artifact `{name}` ({artifact.path}) is left out of the result and its row: no stage makes it; "
+            say(
+                f"canon: the artifact `{name}` ({artifact.path}) is left out of the result and its row: no stage makes it; "
                 "one that does has to list it among its outs, without a template"
             )
 

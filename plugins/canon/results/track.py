@@ -18,7 +18,7 @@ from canon.output.files import write_bytes
 from canon.results.collect import collect_result
 from canon.results.left import is_ours
 from canon.results.locks import Lock, declared_stages, load_lock
-from canon.results.rows import left_out, record_of
+from canon.results.rows import record_of, tell_left_out
 from canon.source_state import SourceState, load_source_state
 from canon.workspaces.profiles import applied_profile
 
@@ -149,8 +149,7 @@ def log_result(project: Project, pipeline: Pipeline, result: Result, lock: Lock,
         say(f"canon: {state.note}")
     if state.commit is None and not state.note:
         say("canon: there is no commit yet: the row gets one by `canon log`, once there is")
-    for line in left_out(pipeline, result):
-        say(f"canon: {line}")
+    tell_left_out(pipeline, result, say)
     record = record_of(project, pipeline, result, origin_of(state, profile), lock, cache, root)
     return send(project, profile, record, say)
 

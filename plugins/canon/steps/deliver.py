@@ -16,7 +16,7 @@ from canon.model import cluster
 from canon.model.canonical import format_canonical
 from canon.model.project import load_project
 from canon.remotes.opening import remote_of_environment
-from canon.results.rows import record_of
+from canon.results.rows import record_of, tell_left_out
 from canon.steps.documents import WorkflowPlan, load_plan
 from canon.steps.noted import Noted, load_noted, noted_path, write_noted
 from canon.steps.outcome import Outcome, build_outcome, load_hits
@@ -110,6 +110,7 @@ def _log(outcome: Outcome, plan: WorkflowPlan, pod: Pod, origin: Origin, cache: 
     logged = find_logged(outcome.pipeline.name, outcome.result.digest, *store)
     if logged is None:
         outcome.bring()
+        tell_left_out(outcome.pipeline, outcome.result, say)
         record = record_of(outcome.project, outcome.pipeline, outcome.result, origin, outcome.lock, cache, None)
         logged = log_record(replace(record, tags={**record.tags, TAG_WORKFLOW: pod.workflow}), *store)
     say(f"{'row' if logged.created else 'the row was there:'} {logged.url or logged.run_id}")

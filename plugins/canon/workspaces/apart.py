@@ -22,7 +22,7 @@ from canon.planning.pipelines import pipeline_graph
 from canon.processes import run_interruptible
 from canon.results.locks import load_lock
 from canon.results.log import workspace_result
-from canon.results.rows import record_of, repro_arguments
+from canon.results.rows import record_of, repro_arguments, tell_left_out
 from canon.results.track import Tracked, origin_of, send
 from canon.source_state import SourceState
 from canon.steps.settings import Values, apply_settings
@@ -55,8 +55,8 @@ def run_apart(
 ) -> Apart:
     """Run a pipeline of HEAD with a profile and params in a workspace that is gone afterwards, by ``repro``, or by `dvc repro`.
 
-    ``untracked_too``: make a row also where the pipeline says `track: false`. The cache is shared: what any run has made is not made again. Raises CanonError where a stage fails, KeyboardInterrupt or SystemExit when
-    it is interrupted; what has run by then is in the cache.
+    ``untracked_too``: make a row also where the pipeline says `track: false`. The cache is shared: what any run has made is not made again. Raises
+    CanonError where a stage fails, KeyboardInterrupt or SystemExit when it is interrupted; what has run by then is in the cache.
     """
     with _own_workspace(project, profile) as (root, lock):
         there = load_project(root)
@@ -67,7 +67,7 @@ def run_apart(
         _dvc(root, lock, "checkout", "--quiet", "--allow-missing", "--with-deps", pipeline.declaration.dvc_file)
         (repro or _repro)(root, pipeline, lock)
         saved = _save(there, name, profile)
-        record = _record(there, pipeline, profile, saved)
+        record = _record(there, pipeline, profile, saved, say)
         if pipeline.declaration.track or untracked_too:
             return Apart(saved, send(there, profile, record, say))
         return Apart(
@@ -134,7 +134,7 @@ def _save(project: Project, name: str, profile: str) -> Experiment:
     )
 
 
-def _record(project: Project, pipeline: Pipeline, profile: str, saved: Experiment) -> RunRecord:
+def _record(project: Project, pipeline: Pipeline, profile: str, saved: Experiment, say: Say) -> RunRecord:
     """The result as that of the experiment's commit: the row that `track` has made names it then, and one that is missing is made."""
     root = project.root
     cache = cache_folder(root)
@@ -144,4 +144,5 @@ def _record(project: Project, pipeline: Pipeline, profile: str, saved: Experimen
     )  # fmt: skip
     origin = replace(origin_of(state, profile, {}), experiment=saved.name, baseline=saved.baseline)
     result = workspace_result(project, pipeline, lock, cache)
+    tell_left_out(pipeline, result, say)
     return record_of(project, pipeline, result, origin, lock, cache, root)
