@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from canon import adapters
 from canon.cli.running import Flags, run_here
+from canon.mlflow.record import RunRecord
+from canon.mlflow.spool import spool_record
 from canon.model.errors import CanonError
 from canon.model.project import Project
 from canon.output.files import RenderedFile
@@ -19,6 +22,7 @@ from canon.running import fresh, remembered
 from tests.conftest import Run, git
 from tests.e2e import graphs
 from tests.e2e.projects import write
+from tests.tracking import empty_store, local_store
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -151,6 +155,15 @@ def test_what_a_linked_worktree_left_is_seen_to_until_nothing_waits(project: Pat
     time.sleep(0.06)
     run(linked, "canon", "run")
     assert fresh.load_fresh(linked, fresh.request_of(()))
+
+
+def test_a_row_of_any_pipeline_is_sent_by_one_that_makes_none(
+    project: Path, run: Run, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shutil.copyfile(empty_store(tmp_path_factory), project / "mlflow.db")
+    spool_record(RunRecord("q", "of another", {"canon.result": "0" * 64}, {}, {}), project / SPOOL)
+    assert "1 spooled result was sent" in run(project, "canon", "run").stderr
+    assert local_store(project).row("q").info.status == "FINISHED"
 
 
 def test_a_folder_that_git_ignores_no_more_is_a_doubt(project: Path, run: Run) -> None:

@@ -69,6 +69,19 @@ def test_a_row_is_made_where_the_result_came_from_the_run_cache(
     assert f"row in MLflow: {row.info.run_id}" in done.stderr
 
 
+def test_a_row_that_a_linked_worktree_could_not_send_is_sent_by_the_next_run_there(
+    root: Path, run: Run, tmp_path: Path
+) -> None:
+    linked, down = tmp_path / "linked", {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}
+    git(root, "worktree", "add", "-q", str(linked))
+    run(linked, "canon", "run", env=down)
+    time.sleep(0.1)
+    run(linked, "canon", "run", env=down)  # nothing to do, but that row
+    assert local_store(root).rows("p") == []
+    assert "1 spooled result was sent" in run(linked, "canon", "run").stderr
+    assert len(local_store(root).rows("p")) == 1
+
+
 def test_a_row_of_code_that_is_committed_afterwards_gets_its_commit(root: Path, run: Run) -> None:
     run(root, "canon", "run")
     git(root, "add", "--all")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from canon.mlflow.stage_store import check_server
 from canon.model.errors import StoreUnavailableError
 from canon.model.project import load_project
-from canon.results.session_files import SESSIONS
+from canon.results.session_files import SESSIONS, Kept, create_file
 from canon.results.sessions import close_session, open_session, settle_sessions
 from tests.conftest import git
 from tests.proxies import Call, answer, proxy_to
@@ -132,6 +133,18 @@ def test_a_server_that_is_down_is_said_and_what_is_open_is_closed_later(
         assert [(each["run_id"], each["status"]) for each in ended] == [("own", "FAILED")]
         assert said[4:] == ["canon: an MLflow run that `fit` left open is FAILED now"]
         assert list((project / SESSIONS).iterdir()) == []
+
+
+def test_a_server_that_is_gone_is_not_asked_for_ever(project: Path) -> None:
+    loaded = load_project(project)
+    for name, days in (("a" * 32, 1), ("b" * 32, 30), ("c" * 32, 30)):
+        create_file(project, Kept(name, "one", f"http://127.0.0.1:{free_port()}", {}, "KILLED")).release()
+        written = time.time() - days * 86400
+        os.utime(project / SESSIONS / f"{name}.json", (written, written))
+    said: list[str] = []
+    settle_sessions(loaded, said.append)
+    assert [path.stem for path in (project / SESSIONS).iterdir()] == ["a" * 32]
+    assert sum("has not answered for 14 days" in line for line in said) == 2
 
 
 def hostile(call: Call, session: str, ended: list[dict[str, object]]) -> str:

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import stat
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -94,6 +95,11 @@ class SessionFile:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self._descriptor = descriptor
+
+    @property
+    def days(self) -> float:
+        """How long ago something was written into it."""
+        return (time.time() - os.fstat(self._descriptor).st_mtime) / 86400
 
     def add(self, stage: str, status: str, entry: str | None) -> None:
         """Put down what became of a stage: one write, so that a `kill -9` leaves all of the line or, on a full disk, a part that is left out."""

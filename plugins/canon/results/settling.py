@@ -15,7 +15,7 @@ from canon.mlflow.own_runs import Ending, adopt_runs, may_hold, settle_runs
 from canon.mlflow.stage_store import check_server
 from canon.mlflow.store import clean, tracking_uri
 from canon.model.canonical import sha256_of
-from canon.model.errors import CanonError, StoreRefusedError
+from canon.model.errors import CanonError, StoreRefusedError, printable
 from canon.model.project import Pipeline, Project
 from canon.processes import kept_environment
 from canon.results.left import is_ours
@@ -26,12 +26,14 @@ from canon.workspaces.profiles import applied_profile
 
 SESSION_VARIABLE = "CANON_SESSION"
 MOST_LINES = 50
+LONGEST = 14
+"""Days in which a store is asked for the runs of a session."""
 
 
 def settle_sessions(project: Project, say: Say) -> None:
     """Settle what sessions left that are over. Fails for nothing, and costs one look into a folder where there is none.
 
-    A store that does not answer is asked once.
+    A store that does not answer is asked once, and for some days.
     """
     home = project_home(project.root)
     if not is_ours(home, SESSIONS, say):
@@ -42,8 +44,14 @@ def settle_sessions(project: Project, say: Say) -> None:
             if settle(project, kept, say):
                 write_note(done_note(home, kept.session), there=False)
                 file.remove()
-            else:
-                down.add(kept.store)
+                continue
+            down.add(kept.store)
+        if file.days > LONGEST:  # nobody waits for a server that was somebody's for an hour
+            say(
+                f"canon: MLflow at {printable(kept.store)} has not answered for {LONGEST} days: it is not asked any more for runs that may be open"
+            )
+            write_note(done_note(home, kept.session), there=False)
+            file.remove()
 
 
 def settle(project: Project, kept: Kept, say: Say) -> bool:

@@ -37,11 +37,13 @@ def settle_rows(project: Project, pipeline: Pipeline, ran: Ran, say: Say) -> str
     from canon.results.track import SPOOL, project_home
 
     event = ran.events.get(stage_key(Stage(name=TRACK, cmd="", file=pipeline.declaration.dvc_file)))
-    if not pipeline.declaration.track or event is None or ran.code:
+    if ran.code:
         return ""
     try:
         if any(not each.name.startswith(".") for each in (project_home(project.root) / SPOOL).glob("*")):
-            _send(project, say)
+            _send(project, say)  # of whatever pipeline
+        if not pipeline.declaration.track or event is None:
+            return ""
         _name(project, say)
         if (
             event.state is not State.DONE
