@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import re
 import select
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +27,21 @@ from canon.running.watchdog import Watchdog
 
 _GATE = 'read -r CANON_GATE && [ "$CANON_GATE" = go ] && unset CANON_GATE && exec "$@" </dev/null; exit 143'
 """A command begins when the watchdog knows of it: where this process is killed before that, its end of the pipe is closed and nothing begins."""
+_GATE_FOR_ALL = r"""
+import os, signal, sys
+if os.read(0, 9) != b"go\n":
+    sys.exit(143)
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+for each in (signal.SIGPIPE, signal.SIGXFSZ):
+    signal.signal(each, signal.SIG_DFL)
+try:
+    os.execvp(sys.argv[1], sys.argv[1:])
+except OSError as error:
+    print(f"{sys.argv[1]}: {error.strerror}", file=sys.stderr)
+    sys.exit(127)
+"""
+"""The same, slower, and it hands on variables of any name. A shell drops those that it could not name itself: bash's functions, `BASH_FUNC_module%%`."""
+_SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 LARGEST_LOG = 1 << 30
 """Bytes of a log, after which it begins anew: a stage that prints without end does not fill the disk."""
 _TICK = 1.0
@@ -146,7 +163,7 @@ class Children:
                 if child.stopped:
                     return 128 + signal.SIGINT
                 process = subprocess.Popen(
-                    ["/bin/sh", "-c", _GATE, "sh", *command], stdin=read, stdout=log, stderr=log,
+                    [*_gate(work.env), *command], stdin=read, stdout=log, stderr=log,
                     cwd=work.folder, env=dict(work.env), start_new_session=True,
                 )  # fmt: skip
                 child.process = process
@@ -166,6 +183,12 @@ class Children:
         if self._groups is not None:
             self._groups.ended(process.pid)
         return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+def _gate(env: Mapping[str, str]) -> tuple[str, ...]:
+    if all(_SHELL_NAME.fullmatch(name) for name in env):
+        return "/bin/sh", "-c", _GATE, "sh"
+    return sys.executable, "-I", "-S", "-c", _GATE_FOR_ALL
 
 
 def _kill(group: int, number: int) -> None:

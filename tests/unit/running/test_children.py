@@ -181,3 +181,19 @@ def test_a_variable_of_the_user_reaches_the_command(tmp_path: Path) -> None:
         children.start(Work(each.name, each.commands, each.folder, {**each.env, "go": "theirs"}, each.log))
         assert ended(children).code == 0
     assert each.log.read_text() == "theirs\n"
+
+
+def test_variables_that_no_shell_can_name_reach_the_command(tmp_path: Path) -> None:
+    """Such as the function `module` that bash exports on clusters; and what the command meets is else the same."""
+    log, env = (
+        tmp_path / "a.log",
+        {"PATH": os.environ["PATH"], "BASH_FUNC_module%%": "() {  echo loaded; }", "a.b": "1"},
+    )
+    with Children() as children:
+        children.start(Work("a", (("/bin/sh", "-c", "cat; yes | head -n 1"), ("env",)), tmp_path, env, log))
+        children.start(Work("b", (("/no/shell", "-c", "true"),), tmp_path, env, tmp_path / "b.log"))
+        assert {found.name: found.code for found in (ended(children), ended(children))} == {"a": 0, "b": 127}
+    first, *others = log.read_text().splitlines()
+    assert first == "y"
+    assert {f"{name}={value}" for name, value in env.items()} <= {*others}
+    assert last_lines(tmp_path / "b.log") == ["/no/shell: No such file or directory"]
