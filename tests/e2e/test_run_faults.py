@@ -196,6 +196,25 @@ writes: {cmd: 'while ! test -e c; do :; done; exec 3>> c; sleep 1.5; echo x > wr
     assert f"`writes` has {root}/c open for writing, an out of `c`" in warnings
 
 
+@pytest.mark.parametrize("text", ["{[", "words"])
+def test_a_stage_that_spoils_dvc_lock_ends_the_run(make: Make, run: Run, text: str) -> None:
+    """What has finished until then is in the journal, and goes into the file when it is one again."""
+    root = make(f"""
+a: {{cmd: echo x > a, outs: [a]}}
+b: {{cmd: "echo '{text}' > dvc.lock; cat a > b", deps: [a], outs: [b]}}
+c: {{cmd: cat b > c, deps: [b], outs: [c]}}
+""")
+    done = run(root, "canon", "run", code=1)
+    assert f"{root}/dvc.lock is no lock file any more" in done.stderr
+    assert "Traceback" not in done.stderr
+    (root / "dvc.lock").unlink()
+    done = run(root, "canon", "run")
+    assert "p: 1 unchanged, 2 done" in done.stderr, (
+        "what stood in the file is gone, what was about to be written is not"
+    )
+    assert run(root, "dvc", "status").stdout == "Data and pipelines are up to date.\n"
+
+
 def test_a_disk_that_is_full(make: Make, run: Run) -> None:
     """Of files no larger than a limit: the stage whose out cannot be kept has failed, all else is as it was."""
     root = make("""

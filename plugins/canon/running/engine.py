@@ -11,6 +11,7 @@ from typing import Any
 
 from canon.dvc.reproduction.reproduction import Reproduction, StageError
 from canon.dvc.reproduction.stages import Outcome
+from canon.model.errors import CanonError
 from canon.running.budget import Budget
 from canon.running.children import Children, Ended, Work
 from canon.running.events import FINAL, Event, State, Tell
@@ -88,7 +89,7 @@ class Engine:
             BaseException
         ):  # nobody reads what is told, the disk is full: the journal keeps what has to wait, and so DVC's order
             self.interrupts.over = True
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, CanonError):
                 self.work.flush(self._is_final)
             raise
         self.interrupts.over = True

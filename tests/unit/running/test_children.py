@@ -195,5 +195,6 @@ def test_variables_that_no_shell_can_name_reach_the_command(tmp_path: Path) -> N
         assert {found.name: found.code for found in (ended(children), ended(children))} == {"a": 0, "b": 127}
     first, *others = log.read_text().splitlines()
     assert first == "y"
+    assert not any(line.startswith("yes:") for line in others), "a signal that Python ignores ends what does not"
     assert {f"{name}={value}" for name, value in env.items()} <= {*others}
     assert last_lines(tmp_path / "b.log") == ["/no/shell: No such file or directory"]

@@ -20,6 +20,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from canon.model.errors import CanonError
+
 _ANCHOR = re.compile(r"[:\-] &[^\s&]")
 _BREAK = re.compile("[\r\x85\u2028\u2029]")
 """What ends a line for libyaml and not for us."""
@@ -66,7 +68,8 @@ class _Whole:
 class LockFile:
     """One dvc.lock. What is put into it is written by `flush`: an entry of a name that is there in its place, a new one in the order of the plan.
 
-    Another process may have written the file since: then it is read again. DVC's repository lock has to be held.
+    Another process may have written the file since: then it is read again. DVC's repository lock has to be held. `flush` raises CanonError
+    where the file is no lock file.
     """
 
     def __init__(self, path: Path, order: Iterable[str], scratch: Path) -> None:
@@ -156,13 +159,20 @@ def _dumped(name: str, entry: Mapping[str, Any]) -> str:
 
 
 def _load(path: Path) -> _Joined | _Whole:
+    from dvc.utils.serialize import YAMLFileCorruptedError
     from dvc.utils.serialize._yaml import dumps_yaml, parse_yaml_for_update
 
     try:
-        content = path.read_text(encoding="utf-8")
+        data = parse_yaml_for_update(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         return _Joined(_HEAD, {}, "")
-    data = parse_yaml_for_update(content, str(path))
+    except (YAMLFileCorruptedError, UnicodeDecodeError):
+        data = None
+    if not isinstance(data, Mapping) or not isinstance(data.get("stages") or {}, Mapping):
+        raise CanonError(
+            f"{path} is no lock file any more: a stage, or somebody else, has written into it; put it right "
+            f"(`git restore {path.name}`, or remove it), and run again: what has finished is kept"
+        )
     text: str = dumps_yaml(data) if data else ""
     return _split(text) or _Whole(data)
 
