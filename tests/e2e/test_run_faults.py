@@ -196,6 +196,23 @@ writes: {cmd: 'while ! test -e c; do :; done; exec 3>> c; sleep 1.5; echo x > wr
     assert f"`writes` has {root}/c open for writing, an out of `c`" in warnings
 
 
+def test_files_that_come_and_go_in_a_folder_that_others_read(make: Make, run: Run) -> None:
+    """As Python's caches beside modules. Under `dvc repro` nothing runs while it reads; here what cannot be read is read again. A link to nowhere stays put."""
+    root = make("""
+a: {cmd: "until test -e began; do sleep 0.05; done; ln -s nowhere src/l; touch here; until test -e b -a -e d; do sleep 0.05; done; sleep 0.5; rm src/l; echo x > a", outs: [a]}
+b: {cmd: touch began; until test -e here; do sleep 0.05; done; echo x > b, deps: [src], outs: [b]}
+c: {cmd: cat d > c, deps: [src, d], outs: [c]}
+d: {cmd: until test -e here; do sleep 0.05; done; echo x > d, outs: [d]}
+never: {cmd: echo x > never, deps: [gone], outs: [never]}
+""")
+    write(root, {"src/module": "x\n", "gone/.keep": ""})
+    (root / "gone/link").symlink_to("nowhere")
+    done = run(root, "canon", "run", "-j", "4", "-k", code=1)
+    assert "p: 4 done, 1 failed" in done.stderr
+    assert "never: failed ([Errno 2] No such file or directory" in done.stderr
+    assert run(root, "dvc", "status", "a", "b", "c", "d").stdout == "Data and pipelines are up to date.\n"
+
+
 @pytest.mark.parametrize("text", ["{[", "words"])
 def test_a_stage_that_spoils_dvc_lock_ends_the_run(make: Make, run: Run, text: str) -> None:
     """What has finished until then is in the journal, and goes into the file when it is one again."""

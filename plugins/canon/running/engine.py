@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from canon.dvc.reproduction.reproduction import Reproduction, StageError
+from canon.dvc.reproduction.reproduction import MovingError, Reproduction, StageError
 from canon.dvc.reproduction.stages import Outcome
 from canon.model.errors import CanonError
 from canon.running.budget import Budget
@@ -74,6 +74,8 @@ class Engine:
     _open: set[str] = field(default_factory=set)
     """Stages that are not final."""
     _barriers: list[str] = field(default_factory=list)
+    _late: list[Ended] = field(default_factory=list)
+    """Stages whose commands are through, and whose files cannot be read while others work in their folders."""
 
     def run(self) -> None:
         """Run what changed. What has finished is in dvc.lock afterwards; where this raises, in the journal at least."""
@@ -124,7 +126,9 @@ class Engine:
                     ended = self._wait()
             if ended is not None:
                 self.order.guard.look(self.children.names)
-                self._take(ended)
+                late, self._late = self._late, []
+                for each in (ended, *late):
+                    self._take(each)
             self._start_ready()
 
     def _wait(self) -> Ended | None:
@@ -169,7 +173,8 @@ class Engine:
             with self.interrupts.at_once():
                 outcome = self.work.begin(name, certain=self._todo[name])
         except StageError as error:
-            self._fail(name, 1, str(error))
+            if not self._may_settle(error):  # else its turn comes again
+                self._fail(name, 1, str(error))
             return
         except InterruptedRunError:
             self._end(name, State.STOPPED, why=_INTERRUPTED)
@@ -209,9 +214,17 @@ class Engine:
             try:
                 entry = self.work.finish(name)
             except StageError as error:
+                if self._may_settle(error):
+                    self._late.append(ended)
+                    return
+                self.work.fail(name)
                 self._fail(name, 1, str(error))
             else:
                 self._end(name, State.DONE, entry=entry)
+
+    def _may_settle(self, error: StageError) -> bool:
+        """Whether what could not be read may be there, or not be listed, when a stage that runs has ended: as `dvc repro` meets it."""
+        return isinstance(error, MovingError) and bool(self.children.names)
 
     def _fail(self, name: str, code: int, why: str) -> None:
         self.failed = True

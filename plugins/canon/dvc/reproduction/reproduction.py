@@ -26,6 +26,10 @@ class StageError(CanonError):
     """A stage cannot be reproduced: its deps are missing, its outs were not written, DVC has no room for them."""
 
 
+class MovingError(StageError):
+    """A file was gone when DVC came to read it: another stage may be at work in a folder that this one has as a dep."""
+
+
 class Reproduction:
     """DVC's state of a checkout while stages run. Made by `reproduction`."""
 
@@ -122,11 +126,16 @@ class Reproduction:
         return build_command(self.planned.stages[name], more)
 
     def finish(self, name: str) -> Mapping[str, Any] | None:
-        """Take in what a stage's command has made; return what dvc.lock gets of it. Raises StageError."""
+        """Take in what a stage's command has made; return what dvc.lock gets of it.
+
+        Raises StageError; after a MovingError it may be called again, or `fail`.
+        """
         try:
             with _as_stage_errors():
                 save(self.planned.stages[name])
                 entry = self._keep(name)
+        except MovingError:
+            raise
         except BaseException:
             self.fail(name)
             raise
@@ -229,6 +238,8 @@ def _as_stage_errors() -> Iterator[None]:
         yield
     except CanonError:
         raise
+    except FileNotFoundError as error:
+        raise MovingError(str(error)) from error
     except Exception as error:
         raise StageError(" ".join(str(error).split()) or type(error).__name__) from error
 
