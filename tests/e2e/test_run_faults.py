@@ -204,12 +204,17 @@ b: {cmd: touch began; until test -e here; do sleep 0.05; done; echo x > b, deps:
 c: {cmd: cat d > c, deps: [src, d], outs: [c]}
 d: {cmd: until test -e here; do sleep 0.05; done; echo x > d, outs: [d]}
 never: {cmd: echo x > never, deps: [gone], outs: [never]}
+missing: {cmd: echo x > missing, deps: [nowhere], outs: [missing]}
 """)
     write(root, {"src/module": "x\n", "gone/.keep": ""})
     (root / "gone/link").symlink_to("nowhere")
     done = run(root, "canon", "run", "-j", "4", "-k", code=1)
-    assert "p: 4 done, 1 failed" in done.stderr
+    assert "p: 4 done, 2 failed" in done.stderr
     assert "never: failed ([Errno 2] No such file or directory" in done.stderr
+    assert done.stderr.index("missing: failed") < done.stderr.index("d: done"), (
+        "a dep that is not there is said at once"
+    )
+    assert sorted((root / ".gitignore").read_text().split()) == ["/a", "/b", "/c", "/d"]
     assert run(root, "dvc", "status", "a", "b", "c", "d").stdout == "Data and pipelines are up to date.\n"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class StageError(CanonError):
 
 
 class MovingError(StageError):
-    """A file was gone when DVC came to read it: another stage may be at work in a folder that this one has as a dep."""
+    """A file in a folder that the stage has as a dep was gone when DVC came to read it: another stage may be at work there."""
 
 
 class Reproduction:
@@ -105,7 +105,7 @@ class Reproduction:
         stage, above = self.planned.stages[name], self._stages(self.planned.above[name])
         stack = self._locks[name] = contextlib.ExitStack()
         try:
-            with _as_stage_errors():
+            with _as_stage_errors(stage.deps):
                 stack.enter_context(paths_locked(self.repo, [stage], f"({name})"))
                 changed = certain or self._is_changed(name)
                 outcome = begin(stage, above, self.options) if changed else Outcome.UNCHANGED
@@ -131,7 +131,7 @@ class Reproduction:
         Raises StageError; after a MovingError it may be called again, or `fail`.
         """
         try:
-            with _as_stage_errors():
+            with _as_stage_errors(self.planned.stages[name].deps):
                 save(self.planned.stages[name])
                 entry = self._keep(name)
         except MovingError:
@@ -232,16 +232,16 @@ class Reproduction:
 
 
 @contextlib.contextmanager
-def _as_stage_errors() -> Iterator[None]:
-    """Whatever goes wrong with a stage is that stage's, as in DVC."""
+def _as_stage_errors(deps: Iterable[Any] = ()) -> Iterator[None]:
+    """Whatever goes wrong with a stage, of these deps, is that stage's, as in DVC."""
     try:
         yield
     except CanonError:
         raise
-    except FileNotFoundError as error:
-        raise MovingError(str(error)) from error
     except Exception as error:
-        raise StageError(" ".join(str(error).split()) or type(error).__name__) from error
+        below = str(getattr(error, "filename", None) or "").startswith
+        moves = isinstance(error, FileNotFoundError) and any(below(f"{dep.fs_path}/") for dep in deps)
+        raise (MovingError if moves else StageError)(" ".join(str(error).split()) or type(error).__name__) from error
 
 
 @contextlib.contextmanager
