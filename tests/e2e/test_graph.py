@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -151,6 +153,7 @@ def test_formats_and_files(project: Path) -> None:
     assert printed.stderr == ""
     svg = canon(project, "graph", "toy", "--format", "svg").stdout
     assert ET.fromstring(svg).tag.endswith("svg")  # noqa: S314  of our own
+    (project / "docs").mkdir()
     done = canon(project, "graph", "toy", "-o", "docs/toy.svg")
     assert (done.stdout, done.stderr) == ("", "canon: docs/toy.svg written\n")
     assert (project / "docs/toy.svg").read_text() == svg
@@ -159,8 +162,31 @@ def test_formats_and_files(project: Path) -> None:
     assert (project / "docs/toy.mmd").read_text() == printed.stdout
     with unchanged(project):
         assert "goes with neither" in canon(project, "graph", "--json", "-o", "x", code=2).stderr
-        assert "cannot write" in canon(project, "graph", "-o", "docs", code=1).stderr
         assert "there is no pipeline `no`" in canon(project, "graph", "no", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (".", "--output . is a folder; name a file in it, for example `graph.svg`"),
+        ("/dev/full", "--output /dev/full is no file; leave --output out, and say `canon graph > /dev/full`"),
+        ("pipe", "--output pipe is no file"),
+        ("nowhere/x.svg", "--output nowhere/x.svg: there is no folder nowhere; make it, or name another"),
+        ("README.md/x.svg", "there is no folder README.md"),
+    ],
+)
+def test_where_no_file_can_be_is_said(project: Path, place: str, words: str) -> None:
+    os.mkfifo(project / "pipe")
+    with unchanged(project):
+        assert words in canon(project, "graph", "-o", place, code=2, seconds=30).stderr
+
+
+def test_what_cannot_be_written_is_said(project: Path) -> None:
+    assert "cannot write /proc/x.svg: No such file or directory" in canon(project, "graph", "-o", "/proc/x.svg", code=1).stderr  # fmt: skip
+    full = subprocess.run(
+        ("sh", "-c", "canon graph > /dev/full"), cwd=project, capture_output=True, text=True, check=False
+    )
+    assert (full.returncode, full.stderr) == (1, "canon: the output: No space left on device; make room\n")
 
 
 def test_hostile_paths_are_text(project: Path) -> None:

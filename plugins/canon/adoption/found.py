@@ -82,6 +82,8 @@ def _files(repo: Repo) -> Iterator[tuple[str, int, str | None]]:
     try:
         for path, index in collect_files(repo, onerror=note):
             yield Path(path).relative_to(root).as_posix(), len(index.stages), None
+    except CanonError:
+        raise
     except Exception as error:  # noqa: BLE001  DVC ends with whatever it did not foresee, and does not say where
         raise CanonError(
             f"DVC ends with {type(error).__name__} ({_words(error)}) when it reads the project; `dvc status -v` says where"

@@ -59,6 +59,8 @@ def graph(
     chosen = [each for each in (part.strip() for part in (stages or "").split(",")) if each]
     if stages is not None and not chosen:
         raise UsageError("--stages names no stage; say for example `--stages prepare,train`")
+    if output is not None:
+        _check_place(output)
     project = load_project(find_root(Path.cwd()))
     picture = build_picture(project, name, load_releases(project), stages=chosen, all_=all_)
     if json_:
@@ -71,6 +73,16 @@ def graph(
     from canon.output.files import write_text
 
     say(f"canon: {output} {'written' if write_text(output, text) else 'is up to date'}")
+
+
+def _check_place(output: Path) -> None:
+    """Raise UsageError where no file can be made: it would be replaced, and not written to."""
+    if output.is_dir():
+        raise UsageError(f"--output {output} is a folder; name a file in it, for example `{output / 'graph.svg'}`")
+    if output.exists() and not output.is_file():
+        raise UsageError(f"--output {output} is no file; leave --output out, and say `canon graph > {output}`")
+    if not output.parent.is_dir():
+        raise UsageError(f"--output {output}: there is no folder {output.parent}; make it, or name another")
 
 
 def _text(picture: Picture, wanted: Format) -> str:

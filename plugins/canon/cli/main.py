@@ -14,6 +14,7 @@ import typer
 
 from canon import __version__
 from canon.cli.console import prepare_streams, say
+from canon.cli.opening import refuse_all_but_files
 from canon.data.interrupts import ended_by_sigterm
 from canon.model.errors import CanonError, printable
 
@@ -78,6 +79,7 @@ def main() -> None:
     # The collector looks through all that is imported again and again, and once more at the end: a fifth of a short command.
     gc.set_threshold(20_000, 20, 50)
     prepare_streams()
+    refuse_all_but_files()
     _register(sys.argv[1:])
     try:
         with ended_by_sigterm():
