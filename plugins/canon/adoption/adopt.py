@@ -13,6 +13,7 @@ from canon.adoption.declare import PARAMETERS, format_declaration
 from canon.adoption.found import Found, find_dvc_files
 from canon.adoption.names import name_of_folder
 from canon.adoption.view import differences, is_same, load_document, resolved_view
+from canon.adoption.written import Edit
 from canon.model.errors import CanonError, Problem, ProblemsError, UsageError, listed
 from canon.model.pins import Pins
 from canon.model.project import PIPELINES, Pipeline, Project, declaration_files, load_declaration, load_pipeline
@@ -39,13 +40,14 @@ class Adoption:
     """What adopting a project comes to.
 
     ``files``: the declarations, then what `canon render` makes of them; ``project``: the project as it is then;
-    ``without_stages``: dvc.yaml files that stay as they are.
+    ``without_stages``: dvc.yaml files that stay as they are; ``elsewhere``: likewise, with the other Git repository that each lies in.
     """
 
     adopted: tuple[Adopted, ...]
     files: tuple[RenderedFile, ...]
     project: Project
     without_stages: tuple[str, ...]
+    elsewhere: tuple[tuple[str, str], ...]
 
 
 def adopt(repo: Repo, settings: Settings, name: str | None, only: Sequence[str] = ()) -> Adoption:
@@ -58,6 +60,12 @@ def adopt(repo: Repo, settings: Settings, name: str | None, only: Sequence[str] 
     found = find_dvc_files(repo)
     existing = _existing(root, settings)
     left = [each for each in found if each.document.get("stages") and not _is_declared(each, existing)]
+    elsewhere = {each.file: each.repository for each in left if each.repository}
+    if others := [file for file in only if file in elsewhere]:
+        raise UsageError(
+            f"{listed(others)} lies in the Git repository {elsewhere[others[0]]}, which is a project of its own"
+        )
+    left = [each for each in left if not each.repository]
     if unknown := [file for file in only if file not in {each.file for each in left}]:
         raise UsageError(f"{listed(unknown)} is no dvc.yaml that could be adopted; there is: {_listed(left)}")
     left = [each for each in left if not only or each.file in only]
@@ -90,8 +98,12 @@ def adopt(repo: Repo, settings: Settings, name: str | None, only: Sequence[str] 
     problems += _differences(repo, left, {file.path: file.text for file in rendered})
     if problems:
         raise ProblemsError(problems)
-    without = tuple(each.file for each in found if not each.document.get("stages") and not each.is_generated)
-    return Adoption(tuple(adopted), (*declarations, *rendered), project, without)
+    without = tuple(
+        each.file for each in found if not each.document.get("stages") and not each.is_generated and not each.repository
+    )
+    texts = {each.file: each.text for each in left}
+    edits = [Edit(file.path, file.text, was=texts[file.path]) if file.path in texts else file for file in rendered]
+    return Adoption(tuple(adopted), (*declarations, *edits), project, without, tuple(elsewhere.items()))
 
 
 def _existing(root: Path, settings: Settings) -> tuple[Pipeline, ...]:

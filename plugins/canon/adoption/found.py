@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,16 @@ NAME = "dvc.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A dvc.yaml: its path from the root, its text, what DVC reads in it, and how many stages it makes of it."""
+    """A dvc.yaml: its path from the root, its text, what DVC reads in it, and how many stages it makes of it.
+
+    ``repository``: the folder of another Git repository (a submodule) that it lies in; empty for the project's own.
+    """
 
     file: str
     text: str
     document: dict[str, Any]
     stages: int
+    repository: str = ""
 
     @property
     def is_generated(self) -> bool:
@@ -104,4 +109,10 @@ def _load(root: Path, file: str, stages: int, refused: str | None) -> Found:
     document = load_document(text, file, check=refused is not None)
     if refused is not None:
         raise CanonError(refused)
-    return Found(file, text, document, stages)
+    return Found(file, text, document, stages, _other_repository(root, file))
+
+
+def _other_repository(root: Path, file: str) -> str:
+    """A folder below the root, above a file, that has a `.git` of its own; empty where there is none."""
+    folders = [Path(file).parents[each].as_posix() for each in range(file.count("/"))]
+    return next((folder for folder in folders if os.path.lexists(root / folder / ".git")), "")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from canon.adapters import render_project
 from canon.adoption.settings import TABLE
+from canon.adoption.written import Edit
 from canon.git import ignored_paths, is_checkout
 from canon.model.errors import CanonError, listed
 from canon.model.project import PIPELINES, load_project
@@ -71,10 +72,11 @@ def ignored_file(root: Path) -> tuple[RenderedFile, ...]:
     return (_with_lines(root, missing),) if missing else ()
 
 
-def _with_lines(root: Path, lines: Iterable[str]) -> RenderedFile:
+def _with_lines(root: Path, lines: Iterable[str]) -> Edit:
     if (root / ".gitignore").is_symlink():  # Git does not follow it, and it would be replaced
         raise CanonError(".gitignore is a link; replace it by what it points to, then run `canon init` again")
-    text = load_text(root / ".gitignore", ".gitignore") or ""
+    was = load_text(root / ".gitignore", ".gitignore")
+    text = was or ""
     missing = [line for line in lines if line not in text.splitlines()]
     between = "" if not text or text.endswith("\n") else "\n"
-    return RenderedFile(".gitignore", f"{text}{between}{''.join(f'{line}{chr(10)}' for line in missing)}")
+    return Edit(".gitignore", f"{text}{between}{''.join(f'{line}{chr(10)}' for line in missing)}", was=was)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+from canon.adoption.written import Edit
 from canon.model.errors import CanonError
 from canon.model.root import SETTINGS_FILE
-from canon.output.files import RenderedFile, load_text
+from canon.output.files import load_text
 
 TABLE = '[tool.canon]\ndefault_profile = "local"\n\n[tool.canon.profiles.local]\n'
 
@@ -19,11 +20,11 @@ def has_settings(root: Path) -> bool:
     return isinstance(tool, dict) and "canon" in tool
 
 
-def settings_file(root: Path) -> RenderedFile:
+def settings_file(root: Path) -> Edit:
     """The file with the table; its text, comments and line ends stay. Raises CanonError where the table cannot be added, and for a link."""
     text = load_text(root / SETTINGS_FILE, SETTINGS_FILE)
     if text is None:
-        return RenderedFile(SETTINGS_FILE, TABLE)
+        return Edit(SETTINGS_FILE, TABLE, was=None)
     if (root / SETTINGS_FILE).is_symlink():
         raise CanonError(
             f"{SETTINGS_FILE} is a link, which would be replaced; add this to what it points to, then run `canon init` again:\n{TABLE}"
@@ -42,7 +43,7 @@ def settings_file(root: Path) -> RenderedFile:
             f"the table [tool.canon] cannot be added to {SETTINGS_FILE}: `tool` is written on one line there; add "
             '`canon = {default_profile = "local", profiles = {local = {}}}` to it, then run `canon init` again'
         )
-    return RenderedFile(SETTINGS_FILE, whole)
+    return Edit(SETTINGS_FILE, whole, was=text)
 
 
 def _parsed(text: str) -> dict[str, object]:

@@ -31,8 +31,8 @@ SETTINGS = Settings(default_profile="local", profiles={"local": Profile()})
 class Start:
     """What is to be written, and what is said of it.
 
-    ``scaffolded``: name of the first pipeline; ``pipelines``: those that were declared before; ``hints``: what could not run in a
-    cluster as it is.
+    ``scaffolded``: name of the first pipeline; ``pipelines``: those that were declared before; ``elsewhere``: each dvc.yaml of another
+    Git repository, with its folder; ``hints``: what could not run in a cluster as it is.
     """
 
     root: Path
@@ -41,6 +41,7 @@ class Start:
     scaffolded: str | None = None
     pipelines: tuple[str, ...] = ()
     without_stages: tuple[str, ...] = ()
+    elsewhere: tuple[tuple[str, str], ...] = ()
     hints: tuple[Problem, ...] = ()
 
 
@@ -134,10 +135,13 @@ def plan_start(root: Path, name: str | None, only: Sequence[str] = (), *, force:
             adopted=adoption.adopted,
             pipelines=pipelines,
             without_stages=adoption.without_stages,
+            elsewhere=adoption.elsewhere,
             hints=adoption_hints(adoption.project, [done.pipeline for done in adoption.adopted]),
         )
-    if pipelines or adoption.without_stages:
-        return Start(root, before, pipelines=pipelines, without_stages=adoption.without_stages)
+    if pipelines or adoption.without_stages or adoption.elsewhere:
+        return Start(
+            root, before, pipelines=pipelines, without_stages=adoption.without_stages, elsewhere=adoption.elsewhere
+        )
     return scaffold(root, name)
 
 

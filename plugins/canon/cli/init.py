@@ -60,7 +60,7 @@ def init(
         put_json({
             "root": str(root), "dry_run": dry_run, "ran": commands, "written": list(written), "scaffolded": start.scaffolded,
             "adopted": [asdict(each) for each in start.adopted], "pipelines": start.pipelines,
-            "without_stages": start.without_stages, "hints": [asdict(each) for each in start.hints],
+            "without_stages": start.without_stages, "elsewhere": dict(start.elsewhere), "hints": [asdict(each) for each in start.hints],
             "hook": None if planned is None else str(planned.file),
         })  # fmt: skip
         return
@@ -95,6 +95,8 @@ def _narrate(start: Start, commands: tuple[str, ...], *, dry_run: bool) -> None:
         )
     for file in start.without_stages:
         say(f"canon: {file} has no stages, and stays as it is")
+    for file, repository in start.elsewhere:
+        say(f"canon: {file} lies in the Git repository {repository}, another project, and stays as it is")
     for line in _grouped(start.hints):
         say(f"hint: {line}")
     if start.hints:

@@ -6,7 +6,7 @@ import contextlib
 import difflib
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -50,10 +50,11 @@ def load_text(path: Path, name: str = "") -> str | None:
         ) from None
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, *, check: Callable[[], None] = lambda: None) -> None:
     """Write a file so that every reader finds the old content or the new, never a part, and a crash leaves one of both.
 
     A link is replaced, never written through: what it points to may lie outside of the repository.
+    ``check`` is called just before the new file takes its place; where it raises, all is as it was.
     Raises CanonError when the file cannot be written (disk full, no right to); all is as it was then.
     """
     parent = path.parent
@@ -68,6 +69,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, mode)  # noqa: PTH101  a path that mkstemp gave as text
+        check()
         os.replace(temporary, path)  # noqa: PTH105
         temporary, made = None, []
     except OSError as error:
