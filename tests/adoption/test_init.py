@@ -68,7 +68,7 @@ def test_a_dry_run_prints_the_difference_and_writes_nothing(project: Path, run: 
     assert "+++ b/pipelines/koln-2.yaml" in done.stdout
     assert "-    cmd: cat data.txt > a # copy\n" in done.stdout
     assert "+    cmd: cat data.txt > a\n" in done.stdout
-    assert "dvc.yaml would be generated from pipelines/koln-2.yaml: 1 stages, the same as before" in done.stderr
+    assert "dvc.yaml would be generated from pipelines/koln-2.yaml: 1 stage, the same as before" in done.stderr
 
 
 def test_files_and_names_are_chosen(project: Path, run: Run) -> None:

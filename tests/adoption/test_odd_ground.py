@@ -86,3 +86,15 @@ def test_an_edit_during_the_last_look_is_kept(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(CanonError, match="No space left"):
         write_all(tmp_path, [RenderedFile("first", "new\n"), RenderedFile("second", "new\n")])
     assert [(tmp_path / name).read_text() for name in ("first", "second")] == ["edited\n", "as it was\n"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_hints_of_one_kind_are_one_line(tmp_path: Path, run: Run) -> None:
+    outs = "".join(f"    - o{index}: {{cache: false}}\n" for index in range(8))
+    write(tmp_path, {"dvc.yaml": f"stages:\n  a:\n    cmd: x\n    deps: [data.txt]\n    outs:\n{outs}"})
+    run(tmp_path, "dvc", "init", "-q", "--no-scm")
+    said = run(tmp_path, "canon", "init", "--name", "x").stderr
+    why = "cannot run as a pod: its out `o0` is `cache: false`; let DVC cache it, or make it a metric or a plot"
+    hint = f"hint: pipelines/x.yaml (a): {why}; likewise `o1`, `o2`, `o3`, `o4`, `o5` and 2 more"
+    assert [line for line in said.splitlines() if line.startswith("hint")] == [hint]
+    assert "dvc.yaml is generated from pipelines/x.yaml: 1 stage, the same as before\n" in said

@@ -110,7 +110,7 @@ def test_a_command_runs_from_any_folder_of_the_project(toy: Path) -> None:
 
 
 SETTINGS_FAULTS: dict[str, tuple[str | bytes | None, tuple[str, ...]]] = {
-    "no file": (None, ("nor a folder above it has a pyproject.toml with [tool.canon]; add `[tool.canon]` with",)),
+    "no file": (None, ("nor a folder above it has a pyproject.toml with [tool.canon]; run `canon init` at the root",)),
     "no table": ("[project]\nname = 'x'  # no [tool.canon]\n", ("nor a folder above it has a pyproject.toml with [tool.canon]",)),
     "no TOML": ("[tool.canon\n", ("pyproject.toml:1: is not TOML: Expected ']'", "remedy: mend the line")),
     "no UTF-8": (b"\n# \xe9\n[tool.canon]\n", ("pyproject.toml:2: is not UTF-8 text (byte 3)",)),

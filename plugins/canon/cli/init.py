@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_HINTS = 20
 """Lines of hints that are printed."""
+_NAMED = re.compile(r"(?<=its out )`[^`]+`|(?<=its dep )`[^`]+`")
 
 
 def init(
@@ -89,10 +91,9 @@ def _narrate(start: Start, commands: tuple[str, ...], *, dry_run: bool) -> None:
     for command in commands:
         say(f"canon: {'would run' if dry_run else 'ran'} `{command}`")
     for each in start.adopted:
+        stages = "1 stage" if each.stages == 1 else f"{each.stages} stages"
         comments = "" if each.as_written else "; without its comments, since the declaration had to be written anew"
-        say(
-            f"canon: {each.dvc_file} {would} generated from {each.declaration}: {each.stages} stages, the same as before{comments}"
-        )
+        say(f"canon: {each.dvc_file} {would} generated from {each.declaration}: {stages}, the same as before{comments}")
     for file in start.without_stages:
         say(f"canon: {file} has no stages, and stays as it is")
     for file, repository in start.elsewhere:
@@ -114,13 +115,18 @@ def _narrate(start: Start, commands: tuple[str, ...], *, dry_run: bool) -> None:
 
 
 def _grouped(hints: Sequence[Problem]) -> Iterator[str]:
-    """A line for each thing that is said, with the first places that it is said of: a thousand stages may have one fault."""
-    places: dict[tuple[str, str, str], list[str]] = {}
+    """A line for each thing that is said, with the first places that it is said of: a thousand stages may have one fault.
+
+    What is said of an out or a dep is one thing for all of them.
+    """
+    places: dict[tuple[str, str, str], list[Problem]] = {}
     for hint in hints:
-        places.setdefault((hint.file, hint.message, hint.remedy), []).append(hint.path)
-    for (file, message, remedy), paths in list(places.items())[:MOST_HINTS]:
-        where = listed(list(dict.fromkeys(path.removeprefix("stages.") for path in paths if path)))
-        yield f"{file}{f' ({where})' if where else ''}: {message}{f'; {remedy}' if remedy else ''}"
+        places.setdefault((hint.file, _NAMED.sub("", hint.message, count=1), hint.remedy), []).append(hint)
+    for (file, _, remedy), alike in list(places.items())[:MOST_HINTS]:
+        where = listed(list(dict.fromkeys(each.path.removeprefix("stages.") for each in alike if each.path)))
+        named = list(dict.fromkeys(found[0] for each in alike if (found := _NAMED.search(each.message))))
+        likewise = f"; likewise {listed(named[1:])}" if len(named) > 1 else ""
+        yield f"{file}{f' ({where})' if where else ''}: {alike[0].message}{f'; {remedy}' if remedy else ''}{likewise}"
     if len(places) > MOST_HINTS:
         yield f"and {len(places) - MOST_HINTS} more; `canon init --dry-run --json`, before, or `canon check`, now, lists all of them"
 

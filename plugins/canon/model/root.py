@@ -20,7 +20,8 @@ def find_root(start: Path) -> Path:
             return folder
     raise CanonError(
         f"neither {start} nor a folder above it has a {SETTINGS_FILE} with [tool.canon]; "
-        'add `[tool.canon]` with `default_profile = "local"` and `[tool.canon.profiles.local]` at the root of the repository'
+        "run `canon init` at the root of the repository, which "
+        'adds `[tool.canon]` with `default_profile = "local"` and `[tool.canon.profiles.local]`'
     )
 
 
