@@ -70,6 +70,16 @@ after: {cmd: cat beside > after, deps: [beside], outs: [after]}
     assert (root / "after").exists()
 
 
+def test_an_import_that_fails_says_why(make: Make, run: Run) -> None:
+    """DVC's own message is `SCM error`; the cause has the words."""
+    root = make("a: {cmd: cat x > a, deps: [x], outs: [a]}")
+    repo = "{url: 'file://u:secret@localhost/nowhere', rev_lock: abcdef}"
+    write(root, {"x.dvc": f"deps: [{{path: x, repo: {repo}}}]\nouts: [{{path: x}}]\n"})
+    done = run(root, "canon", "run", "--json", code=1)
+    assert "x.dvc: failed (SCM error: Failed to clone repo 'file://localhost/nowhere'" in done.stderr
+    assert "secret" not in done.stderr + done.stdout
+
+
 def test_a_stage_that_does_not_write_its_out_fails(make: Make, run: Run) -> None:
     root = make("""
 a: {cmd: "true", outs: [a]}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from canon.dvc.words import dvc_words
 from canon.model.errors import CanonError
 
 
@@ -45,7 +46,7 @@ def plan_targets(repo: Any, targets: Sequence[str]) -> Planned:  # noqa: ANN401 
         if {each.path for each in stages} != whole:  # not files alone; DVC would read a file once more
             stages = collect_stages(repo, targets)
     except DvcException as error:
-        raise CanonError(f"DVC cannot plan {', '.join(targets)}: {' '.join(str(error).split())}") from None
+        raise CanonError(f"DVC cannot plan {', '.join(targets)}: {dvc_words(error)}") from None
     order = _order(graph, stages)
     names = {stage: str(stage.addressing) for stage in order}
     return Planned(

@@ -16,6 +16,7 @@ from canon.dvc.reproduction.narration import warnings_said
 from canon.dvc.reproduction.pending import Journal, Pending
 from canon.dvc.reproduction.planning import DeclaredPaths, Planned, plan_targets
 from canon.dvc.reproduction.stages import Command, Options, Outcome, begin, build_command, fill_from_entry, save
+from canon.dvc.words import dvc_words
 from canon.model.errors import CanonError
 
 SCRATCH = ".dvc/tmp/canon"
@@ -241,7 +242,7 @@ def _as_stage_errors(deps: Iterable[Any] = ()) -> Iterator[None]:
     except Exception as error:
         below = str(getattr(error, "filename", None) or "").startswith
         moves = isinstance(error, FileNotFoundError) and any(below(f"{dep.fs_path}/") for dep in deps)
-        raise (MovingError if moves else StageError)(" ".join(str(error).split()) or type(error).__name__) from error
+        raise (MovingError if moves else StageError)(dvc_words(error)) from error
 
 
 @contextlib.contextmanager
