@@ -20,6 +20,7 @@ READ_BY = {
     "data/source.csv": (("run",),),
     "labels.dvc": (("run",),),
     ".dvc/config": (("run",),),
+    ".gitignore": (("check",),),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def check_project(root: Path) -> tuple[Problem, ...]:
     """Return what is wrong or worth knowing, errors first. Raises nothing for what the user can mend."""
     try:
         project = load_project(root)
+        with contextlib.suppress(OSError), (root / ".gitignore").open("rb"):
+            pass  # git waits for a pipe of that name
     except ProblemsError as error:
         return error.problems
     except CanonError as error:
