@@ -78,6 +78,7 @@ def test_an_edit_during_the_last_look_is_kept(tmp_path: Path, monkeypatch: pytes
 
     def replace(source: str, target: Path) -> None:
         if target.name == "second":
+            monkeypatch.setattr(os, "replace", real)
             (tmp_path / "first").write_text("edited\n")
             raise OSError(28, "No space left on device")
         real(source, target)
