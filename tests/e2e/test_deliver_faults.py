@@ -156,3 +156,33 @@ def test_a_commit_of_another_branch_is_refused(workflow: Delivered) -> None:
     with pytest.raises(CanonError, match=r"is on no branch of .* that this template takes"):
         workflow.deliver()
     assert workflow.experiments() == {}
+
+
+def rewritten(workflow: Delivered) -> None:
+    """The commit that was planned is on no branch of the repository any more."""
+    other = git(workflow.code, "commit-tree", f"{workflow.plan.revision}^{{tree}}", "-m", "rewritten")
+    git(workflow.code, "update-ref", "refs/heads/main", other)
+
+
+def test_a_branch_that_is_rewritten_after_plan_costs_no_result(workflow: Delivered, team: Store) -> None:
+    """`plan` saw the commit on it, and says so by a parameter: what stands in the remote is not asked for that."""
+    rewritten(workflow)
+    with pytest.raises(CanonError, match=r"is on no branch of .* that this template takes"):
+        workflow.deliver()
+    workflow.environ[cluster.REVISION_VARIABLE] = "0" * 40
+    with pytest.raises(CanonError, match=r"is on no branch of .* that this template takes"):
+        workflow.deliver(attempt=2)
+    workflow.environ[cluster.REVISION_VARIABLE] = workflow.plan.revision
+    noted = workflow.deliver(attempt=3)
+    assert workflow.experiments().keys() == {noted["experiment"]}
+    assert team.row("p").data.tags["mlflow.source.git.commit"] == workflow.plan.revision
+
+
+def test_a_commit_that_the_server_has_no_more_is_named(workflow: Delivered) -> None:
+    rewritten(workflow)
+    git(workflow.code, "reflog", "expire", "--expire=now", "--all")
+    git(workflow.code, "gc", "-q", "--prune=now")
+    workflow.environ[cluster.REVISION_VARIABLE] = workflow.plan.revision
+    with pytest.raises(CanonError, match=r"on no branch of .* any more, and could not be fetched.*What the stages made is kept"):  # fmt: skip
+        workflow.deliver()
+    assert workflow.experiments() == {}

@@ -50,7 +50,7 @@ def test_blocks_go_on_with_what_can_and_the_end_says_what_has_failed(tmp_path: P
     manifest, layout = sweep_of(root, [{"p.yaml": {"lr": number}} for number in range(POINTS)])
     runs = {node.name: node.name in PASSED for node in layout.nodes}
     after = {name: is_run and name not in {"p1-judge", "deliver-1"} for name, is_run in runs.items()}
-    outputs = {"plan": {"run": json.dumps(runs), "image": "user:1"}, "next": {"run": json.dumps(after)}}
+    outputs = {"plan": {"run": json.dumps(runs), "image": "user:1", "revision": ""}, "next": {"run": json.dumps(after)}}
     spec = manifest["spec"]
     spec["templates"] = [each if "dag" in each else replaced(each, outputs) for each in spec["templates"]]
     report = make_harness().run({**_head(manifest), "spec": spec})

@@ -42,7 +42,7 @@ def build_dags(tasks: Sequence[Task], shapes: Mapping[str, str], *, scheduled: b
     names = [STAGES] if len(blocks) == 1 else [f"{STAGES}-{number}" for number in range(1, len(blocks) + 1)]
     before = [f"{cluster.PLAN}.Succeeded", *(f"{name}.Succeeded" for name in names)]
     given = [cluster.RUNS, cluster.IMAGE]
-    outputs = [_argument(name, f"{{{{tasks.{cluster.PLAN}.outputs.parameters.{name}}}}}") for name in given]
+    outputs = [_output(name) for name in given]
     main: list[dict[str, Any]] = [
         {"name": cluster.PLAN, "template": cluster.PLAN},
         *(
@@ -53,6 +53,7 @@ def build_dags(tasks: Sequence[Task], shapes: Mapping[str, str], *, scheduled: b
             "name": cluster.DELIVER,
             "template": cluster.DELIVER,
             "depends": before[-1],
+            "arguments": {"parameters": [_output(cluster.REVISION)]},
             "when": f"{{{{tasks.{cluster.PLAN}.outputs.parameters.{cluster.DELIVERS}}}}} == true",
         },
     ]
@@ -94,6 +95,10 @@ def _build_tasks(block: Sequence[Task], shapes: Mapping[str, str]) -> list[OneLi
         item["arguments"] = {"parameters": [_argument(cluster.TASK, task.name), image]}
         found.append(item)
     return found
+
+
+def _output(name: str) -> OneLine:
+    return _argument(name, f"{{{{tasks.{cluster.PLAN}.outputs.parameters.{name}}}}}")
 
 
 def _argument(name: str, value: str) -> OneLine:

@@ -87,7 +87,7 @@ def build_plan(site: Site, *, is_scheduled: bool) -> Any:  # noqa: ANN401  Hera'
             hera.Parameter(name=name, value_from=m.ValueFrom(path=f"{cluster.OUTPUTS}/{name}"))
             for name in (cluster.RUNS, cluster.IMAGE, cluster.DELIVERS)
         ]
-        + [_told(cluster.COMMIT)],
+        + [_told(cluster.REVISION), _told(cluster.COMMIT)],
         env_from=secrets,
         resources=small("100m", "256Mi", "1Gi"),
         **_tools_pod(site, env, "plan"),
@@ -109,9 +109,11 @@ def build_deliver(site: Site) -> Any:  # noqa: ANN401
         **registry_variables(site),
         **mlflow_variables(site),
         **release_variables(site),
+        cluster.REVISION_VARIABLE: f"{{{{inputs.parameters.{cluster.REVISION}}}}}",
     }
     return hera.Container(
         name=cluster.DELIVER,
+        inputs=[hera.Parameter(name=cluster.REVISION)],
         service_account_name=site.account("deliver"),
         retry_strategy=_retries(Retries(), policy="Always"),
         outputs=[
@@ -124,7 +126,7 @@ def build_deliver(site: Site) -> Any:  # noqa: ANN401
 
 
 def _told(name: str) -> Any:  # noqa: ANN401
-    """An output parameter that is read by people alone: empty where its file is missing."""
+    """An output parameter that no pod has to have: empty where its file is missing."""
     from hera import workflows as hera
     from hera.workflows import models as m
 

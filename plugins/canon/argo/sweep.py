@@ -67,7 +67,9 @@ def _planning(plan: Mapping[str, Any]) -> dict[str, Any]:
     found = _with_variables(plan, {cluster.POINTS_VARIABLE: as_it_is(f"workflow.parameters.{cluster.POINTS}")})
     found["container"]["args"] = ["step", "sweep"]
     found["outputs"] = {
-        "parameters": _named(plan["outputs"]["parameters"], {cluster.RUNS, cluster.IMAGE, cluster.COMMIT})
+        "parameters": _named(
+            plan["outputs"]["parameters"], {cluster.RUNS, cluster.IMAGE, cluster.REVISION, cluster.COMMIT}
+        )
     }
     return found
 
@@ -115,18 +117,18 @@ def _dags(
     blocks only the last task says how the Workflow has ended: `end`, which fails where a point has no result.
     """
     names = [STAGES] if len(blocks) == 1 else [f"{STAGES}-{number}" for number in range(1, len(blocks) + 1)]
-    image = _argument(cluster.IMAGE, _output(cluster.PLAN, cluster.IMAGE))
+    planned = [_argument(name, _output(cluster.PLAN, name)) for name in (cluster.IMAGE, cluster.REVISION)]
     main: list[dict[str, Any]] = [{"name": cluster.PLAN, "template": cluster.PLAN}]
     before = cluster.PLAN
     for number, name in enumerate(names, 1):
-        arguments = {"parameters": [_argument(cluster.RUNS, _output(before, cluster.RUNS)), image]}
+        arguments = {"parameters": [_argument(cluster.RUNS, _output(before, cluster.RUNS)), *planned]}
         main.append({"name": name, "template": name, "depends": f"{before}.Succeeded", "arguments": arguments})
         if len(names) > 1:
             before = f"{cluster.NEXT}-{number}" if number < len(names) else cluster.END
             arguments = {"parameters": [_argument(cluster.BLOCK, str(number))]}
             depends = " || ".join(f"{name}.{result}" for result in ("Succeeded", "Failed", "Errored"))
             main.append({"name": before, "template": cluster.NEXT, "depends": depends, "arguments": arguments})
-    inputs = {"parameters": [OneLine(name=name) for name in (cluster.RUNS, cluster.IMAGE)]}
+    inputs = {"parameters": [OneLine(name=name) for name in (cluster.RUNS, cluster.IMAGE, cluster.REVISION)]}
     nested = [
         {"name": name, "inputs": inputs, "dag": {"failFast": False, "tasks": _tasks(block, shapes, points)}}
         for name, block in zip(names, blocks, strict=True)
@@ -138,7 +140,9 @@ def _tasks(
     block: Sequence[Task], shapes: Mapping[str, str], points: Mapping[str, tuple[int, str]]
 ) -> list[dict[str, Any]]:
     here = {task.name for task in block}
-    image = _argument(cluster.IMAGE, f"{{{{inputs.parameters.{cluster.IMAGE}}}}}")
+    image, revision = (
+        _argument(name, f"{{{{inputs.parameters.{name}}}}}") for name in (cluster.IMAGE, cluster.REVISION)
+    )
     found: list[dict[str, Any]] = []
     for task in block:
         number, name = points[task.name]
@@ -147,7 +151,7 @@ def _tasks(
         parents = [parent for parent in task.parents if parent in here]
         if parents:  # without the second half a skipped parent leaves its children out
             item["depends"] = " && ".join(f"({parent}.Succeeded || {parent}.Skipped)" for parent in parents)
-        given = [_argument(cluster.TASK, name), image] if task.stages else []
+        given = [_argument(cluster.TASK, name), image] if task.stages else [revision]
         item["arguments"] = {"parameters": [*given, _argument(cluster.POINT, str(number))]}
         found.append(item)
     return found

@@ -29,7 +29,7 @@ what others wait for has to come before `main` there, or its fault is taken for 
 PLAN, DELIVER = "plan", "deliver"
 """Tasks beside the stages'."""
 REVISION, SET, FRESH = "revision", "set", "fresh"
-"""Parameters of a workflow: a commit, params as base64 of JSON, and whether results of other workflows count."""
+"""Parameters of a workflow: a commit, params as base64 of JSON, and whether results of other workflows count. Within it `revision` is the commit that was planned."""
 TASK, IMAGE, RUNS, DELIVERS = "task", "image", "run", "deliver"
 """Parameters within a workflow. `run`: JSON, name of a task → whether it runs; `deliver`: true or false."""
 COMMIT, RESULT, EXPERIMENT, ROW, RELEASE = "commit", "result", "experiment", "row", "release"

@@ -44,7 +44,7 @@ def deliver_workflow(pod: Pod, say: Say) -> None:
     repository = repository_of_environment(environ)
     root = private / "code"
     with git_credentials(private, environ):
-        fetch_revision(repository, plan.revision, root)
+        fetch_revision(repository, plan.revision, root, planned=environ.get(cluster.REVISION_VARIABLE, ""))
     root = root.resolve()
     apply_files(plan, root)
     project = load_project(root)

@@ -161,7 +161,8 @@ def end_planning(pod: Pod, planning: Planning, outputs: Mapping[str, str], say: 
         say(f"removed {removed} objects of workflows of more than 30 days ago")
     url = pod.environ.get(cluster.GIT_URL_VARIABLE, "")
     commit = commit_page(url, planning.commit) or planning.commit
-    write_outputs(pod.places, {cluster.IMAGE: planning.image, cluster.COMMIT: commit, **outputs})
+    told = {cluster.IMAGE: planning.image, cluster.REVISION: planning.commit, cluster.COMMIT: commit}
+    write_outputs(pod.places, {**told, **outputs})
 
 
 def delivered_path(plan: WorkflowPlan, values: Mapping[str, str]) -> str:

@@ -67,9 +67,11 @@ def git_credentials(private: Path, environ: Mapping[str, str]) -> Iterator[None]
         yield
 
 
-def fetch_revision(repository: Repository, revision: str, folder: Path) -> str:
+def fetch_revision(repository: Repository, revision: str, folder: Path, *, planned: str = "") -> str:
     """Fetch the declared branches and check a revision out, the head of the first one where none is given; return its hash.
 
+    ``planned``: the commit of which `plan` saw that it is on one of them. It counts also when its branch is deleted or rewritten meanwhile: what
+    stages have made of it for hours is not lost by that.
     Raises CanonError for what is no whole hash, and for a commit that is on none of the branches: whoever starts a workflow does not choose
     the code that runs with its accounts. Also for a link that leads out of the checkout: declarations and params are read here, beside Secrets.
     """
@@ -87,7 +89,10 @@ def fetch_revision(repository: Repository, revision: str, folder: Path) -> str:
         for ref in refs
         if any(matches_branch(ref.removeprefix(FETCHED), pattern) for pattern in repository.branches)
     ]
-    if not any(try_git(folder, "merge-base", "--is-ancestor", commit, ref) is not None for ref in allowed):
+    is_on_one = any(try_git(folder, "merge-base", "--is-ancestor", commit, ref) is not None for ref in allowed)
+    if not is_on_one and commit == planned:
+        _fetch_commit(repository, commit, folder)
+    elif not is_on_one:
         raise CanonError(
             f"{commit} is on no branch of {clean_url(repository.url)} that this template takes ({', '.join(repository.branches)}): push it"
             " there, or declare the branch under `triggers`"
@@ -95,6 +100,17 @@ def fetch_revision(repository: Repository, revision: str, folder: Path) -> str:
     run_git(folder, "-c", "core.hooksPath=/dev/null", "checkout", "--quiet", "--detach", commit)
     _check_links(folder, commit)
     return commit
+
+
+def _fetch_commit(repository: Repository, commit: str, folder: Path) -> None:
+    """Fetch a commit that no branch may have any more; by git's protocol 2 a server gives what it still has."""
+    try:
+        run_git(folder, "fetch", "--quiet", "--no-tags", "--end-of-options", repository.url, commit)
+    except CanonError as error:
+        raise CanonError(
+            f"{commit} is on no branch of {clean_url(repository.url)} any more, and could not be fetched by its hash"
+            f" ({' '.join(str(error).split())}). What the stages made is kept: push it to a branch again and start a workflow, of which `deliver` alone runs"
+        ) from None
 
 
 def _check_links(folder: Path, commit: str) -> None:

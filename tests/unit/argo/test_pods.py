@@ -142,6 +142,7 @@ def test_the_tools_know_where_they_are(manifest: Mapping) -> None:
     deliver = containers_of(template_of(manifest, "deliver"))["main"]
     assert deliver["args"] == ["step", "deliver"]
     assert env_of(deliver)["CANON_GIT_BRANCHES"] == "main"  # the plan, which names the commit, lies in the remote
+    assert env_of(deliver)["CANON_REVISION"] == "{{inputs.parameters.revision}}"
 
 
 def test_the_tools_keep_their_bytecode_where_no_users_command_could_put_any(manifest: Mapping, tmp_path: Path) -> None:

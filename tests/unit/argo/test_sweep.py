@@ -32,7 +32,10 @@ def test_each_point_is_a_workflow_to_its_pods(tmp_path: Path) -> None:
     assert found["p1-train"]["depends"] == "(p0-prepare.Succeeded || p0-prepare.Skipped)"
     assert found["deliver-1"]["depends"] == "(p1-judge.Succeeded || p1-judge.Skipped)"
     assert [given(task)["point"] for task in found.values()] == ["0", "0", "0", "0", "1", "1", "1"]
-    assert (given(found["p1-train"])["task"], given(found["deliver-1"])) == ("train", {"point": "1"})
+    assert (given(found["p1-train"])["task"], given(found["deliver-1"])) == (
+        "train",
+        {"point": "1", "revision": "{{inputs.parameters.revision}}"},
+    )
     for name in ("stage", "stage-2", "deliver"):
         template = template_of(manifest, name)
         containers = template.get("containerSet", {}).get("containers") or [template["container"]]
