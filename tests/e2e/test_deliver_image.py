@@ -11,7 +11,7 @@ import pytest
 
 from canon.model import cluster
 from canon.model.errors import CanonError
-from canon.steps.documents import WorkflowPlan
+from canon.steps.documents import WorkflowPlan, write_plan
 from canon.steps.settings import format_settings
 from tests.conftest import ACCESS_KEY, S3, SECRET_KEY, Run, git, once
 from tests.e2e.delivered import Delivered
@@ -205,3 +205,25 @@ def test_a_base_of_another_code_is_refused(planned: Planned, s3: S3, team: Store
     with pytest.raises(CanonError, match=r"the plan names the base .*, which is not .* with the code of"):
         workflow.deliver()
     assert team.rows("p") == []
+
+
+@pytest.mark.soak
+def test_two_images_of_one_result_have_a_tag_each(planned: Planned, s3: S3, team: Store) -> None:
+    """The overlay of a profile may change params that no stage of the pipeline tracks: the image differs, the result does not."""
+    plan = planned.plan("one")[0]
+    workflow = delivered(planned, s3, team, "one", plan)
+    noted = workflow.deliver()
+    params = (planned.root / "params/p.yaml").read_text().replace("[a, b]", "[c]")
+    write_plan(
+        workflow.remote.objects(), "one", workflow.plan.model_copy(update={"applied": {"params/p.yaml": params}})
+    )
+    other = workflow.deliver(attempt=2)
+    assert other["result"] == noted["result"]
+    tag = f"{plan.tree[:12]}-{noted['result'][:12]}"
+    first, second = (each["image"].rpartition("@")[2] for each in (noted, other))
+    tags = {name: digest for name, digest in planned.registry.repositories["ml/p"].tags.items() if name.startswith(tag)}
+    assert tags == {tag: first, f"{tag}-{second.removeprefix('sha256:')[:12]}": second}
+    assert first != second
+    planned.registry.clear()
+    assert workflow.deliver(attempt=3) == other
+    assert planned.registry.received == 0

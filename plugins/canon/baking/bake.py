@@ -39,7 +39,7 @@ from canon.image.images import Edits, Image, Layer, image_of
 from canon.image.stores import Progress, Store, no_progress
 from canon.image.trees import member_of_bytes
 from canon.model.canonical import format_canonical
-from canon.model.errors import CanonError
+from canon.model.errors import CanonError, ImageMissingError
 from canon.model.project import Pipeline
 
 USER = "65532:65532"
@@ -74,12 +74,14 @@ def bake_model(
     root: Path,
     *,
     write: bool = True,
+    keeps_tags: bool = False,
     progress: Progress = no_progress,
     attach: Callable[[Image, Descriptor, Provenance], None] | None = None,
 ) -> Baked:
     """Put the model of a result on top of a base, which lies in the same store. The same inputs give the same digest everywhere.
 
-    ``attach`` puts beside it what belongs there, before a tag points to it. Raises CanonError for a model whose files are not those of the result, and for whatever a layer cannot hold.
+    ``attach`` puts beside it what belongs there, before a tag points to it. With ``keeps_tags`` another image of the same code and result keeps
+    its tag, and this one gets a longer one. Raises CanonError for a model whose files are not those of the result, and for whatever a layer cannot hold.
     """
     result = trained.result
     model = (
@@ -100,6 +102,7 @@ def bake_model(
     tag = f"{base.variant}-{result.digest[:12]}"
     store = target if write else None
     edits = serving_edits(pipeline, provenance, base.image, code.commit.time)
+    is_last = attach is None and not keeps_tags  # nothing comes between the image and its tag
     with whole(target):
         record = [*(member_of_bytes(f"{SOURCE}/{path}", content) for path, content in trained.applied.items())]
         record.append(member_of_bytes(PROVENANCE, format_provenance(provenance)))
@@ -107,12 +110,24 @@ def bake_model(
             _model_layer(store, model, trained, root, progress),
             append_layer(store, record, TOP, PROVENANCE_LAYER, progress),
         ]
-        made = append_layers(store, target, base.image, layers, edits, None if attach else tag, progress)
-        if store is not None and attach is not None:
-            attach(image_of(made, target.name), made.descriptor, provenance)
+        made = append_layers(store, target, base.image, layers, edits, tag if is_last else None, progress)
+        if store is not None and not is_last:
+            if attach is not None:
+                attach(image_of(made, target.name), made.descriptor, provenance)
+            if keeps_tags:
+                tag = _free_tag(store, tag, made.descriptor.digest)
             store.add(made.manifest, tag)
     says = (*base.layers, *origins(base.image, layers, made)[-len(layers) :])
     return Baked(image_of(made, target.name), provenance, tag, says)
+
+
+def _free_tag(store: Store, tag: str, digest: str) -> str:
+    """The tag of an image, or a longer one where another image has that: of params that no stage tracks a result says nothing. Raises CanonError."""
+    try:
+        is_ours = store.find(tag).digest == digest
+    except ImageMissingError:
+        return tag
+    return tag if is_ours else f"{tag}-{digest.removeprefix('sha256:')[:12]}"
 
 
 def _model_layer(store: Store | None, model: BakedModel, trained: Trained, root: Path, progress: Progress) -> Layer:

@@ -51,7 +51,7 @@ def bake_outcome(
         outcome.bring()
         files = recorded_artifact(artifact, pipeline, outcome.result.entries, cache, None)
     trained = Trained(outcome.result, serving.artifact, path, files, _applied(plan, outcome), cache, before)
-    baked = bake_model(pipeline, code, base, trained, target, project.root)
+    baked = bake_model(pipeline, code, base, trained, target, project.root, keeps_tags=True)
     return f"{target.name}@{baked.image.digest}", baked.model
 
 
