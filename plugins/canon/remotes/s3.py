@@ -11,6 +11,8 @@ from canon.remotes.objects import AT_ONCE, MAX_OBJECT, Listed
 
 CONNECT, SILENCE, TRIES = 10, 30, 5
 """Seconds until a server must have taken a connection, and that it may be silent; how often a request is sent (with botocore's pauses)."""
+FAULT = 500
+"""From which status on an answer is the server's own fault."""
 NO_OBJECT = frozenset({"NoSuchKey", "404", "NotFound"})
 
 
@@ -96,7 +98,7 @@ class S3Objects:
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            remedy = "look at the credentials' rights, or try again"
+            remedy = "the server is at fault; try again" if status >= FAULT else "look at the credentials' rights"
             if code == "NoSuchBucket":
                 remedy = f"there is no bucket {self._bucket}: make it, or correct the remote's URL"
             raise CanonError(f"{self.name} does not let us {what}: {code} (HTTP {status}); {remedy}") from None

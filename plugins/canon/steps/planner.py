@@ -83,12 +83,12 @@ class Planning:
 def plan_workflow(pod: Pod, say: Say) -> None:
     """Do what `plan` does, and write its output parameters. Raises CanonError; the same again does no harm."""
     environ = pod.environ
+    fresh = is_fresh(environ)
     planning = open_planning(pod, say)
     project, pipeline, objects = planning.project, planning.pipeline, planning.objects
     graph = pipeline_graph(project, pipeline)
     tasks = build_tasks(pipeline.declaration, graph)
     check_graph(dag_hash(tasks), environ)
-    fresh = environ.get(cluster.FRESH_VARIABLE) == "true"
     plan = build_plan(planning, pod.workflow, graph, tasks).model_copy(
         update={"fresh": fresh, "releases": may_release(environ)}
     )
@@ -102,6 +102,14 @@ def plan_workflow(pod: Pod, say: Say) -> None:
     delivers = any(runs.values()) or not is_delivered(objects, plan, found)
     outputs = {cluster.RUNS: json.dumps(runs, sort_keys=True), cluster.DELIVERS: str(delivers).lower()}
     end_planning(pod, planning, outputs, say)
+
+
+def is_fresh(environ: Mapping[str, str]) -> bool:
+    """Tell whether a workflow takes no result of others. Raises CanonError for what says neither: an answer that is taken for no would go unseen."""
+    asked = environ.get(cluster.FRESH_VARIABLE) or "false"
+    if asked not in {"true", "false"}:
+        raise CanonError(f"the parameter `fresh` is {asked[:80]!r}; say true or false")
+    return asked == "true"
 
 
 def may_release(environ: Mapping[str, str]) -> bool:
