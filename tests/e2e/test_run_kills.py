@@ -121,6 +121,21 @@ def test_what_had_finished_is_not_run_again(run: Run, tmp_path: Path, tmp_path_f
     assert (root / ".gitignore").read_text() == "/a\n/c\n"
 
 
+def test_a_kill_before_an_entry_of_the_run_cache_is_written(
+    run: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The folder for it is there then, and DVC itself ends with a TypeError."""
+    template, _ = killed_project(run, tmp_path_factory, 1, 8)
+    root = shutil.copytree(template, tmp_path / "p", symlinks=True)
+    run(root, "canon", "run", "s0")
+    entry, *others = [path for path in (root / ".dvc/cache/runs").rglob("*") if path.is_file()]
+    assert not others
+    entry.unlink()
+    (root / "dvc.lock").unlink()
+    assert "g: 1 done" in run(root, "canon", "run", "s0", "--dry-run").stderr + run(root, "canon", "run", "s0").stderr
+    assert entry.exists()
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_kill_at_any_moment(run: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     kill_and_go_on(run, *killed_project(run, tmp_path_factory, 1, 8), tmp_path, seed)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from canon.dvc.reproduction.reproduction import MovingError, Reproduction, StageError
+from canon.dvc.reproduction.failures import MovingError, StageError
+from canon.dvc.reproduction.reproduction import Reproduction
 from canon.dvc.reproduction.stages import Outcome
 from canon.model.errors import CanonError
 from canon.running.budget import Budget

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from canon.dvc.repository import open_repository
+from canon.dvc.reproduction.failures import MovingError, StageError, stage_errors
 from canon.dvc.reproduction.ignoring import OrderedIgnore
 from canon.dvc.reproduction.lockfile import LockFile
 from canon.dvc.reproduction.locking import locks_are_held, paths_locked
 from canon.dvc.reproduction.narration import warnings_said
 from canon.dvc.reproduction.pending import Journal, Pending
 from canon.dvc.reproduction.planning import DeclaredPaths, Planned, plan_targets
-from canon.dvc.reproduction.stages import Command, Options, Outcome, begin, build_command, fill_from_entry, save
-from canon.dvc.words import dvc_words
+from canon.dvc.reproduction.stages import (
+    Command,
+    Options,
+    Outcome,
+    begin,
+    build_command,
+    fill_from_entry,
+    restore,
+    save,
+)
 from canon.model.errors import CanonError
 
 SCRATCH = ".dvc/tmp/canon"
 Say = Callable[[str], None]
-
-
-class StageError(CanonError):
-    """A stage cannot be reproduced: its deps are missing, its outs were not written, DVC has no room for them."""
-
-
-class MovingError(StageError):
-    """A file in a folder that the stage has as a dep was gone when DVC came to read it: another stage may be at work there."""
 
 
 class Reproduction:
@@ -66,7 +67,7 @@ class Reproduction:
                     found[name] = False
                 else:
                     try:
-                        with _as_stage_errors():
+                        with stage_errors():
                             if self._is_changed(name):
                                 found[name] = True
                     except StageError:
@@ -90,10 +91,10 @@ class Reproduction:
         stage = self.planned.stages[name]
         if self.options.force or stage.frozen or not stage.cmd:
             return False
-        with _as_stage_errors():
+        with stage_errors():
             try:
                 stage.save_deps()
-                self.repo.stage_cache.restore(stage, dry=True)
+                restore(stage, dry=True)
             except RunCacheNotFoundError:
                 return False
         return True
@@ -106,7 +107,7 @@ class Reproduction:
         stage, above = self.planned.stages[name], self._stages(self.planned.above[name])
         stack = self._locks[name] = contextlib.ExitStack()
         try:
-            with _as_stage_errors(stage.deps):
+            with stage_errors(stage.deps):
                 stack.enter_context(paths_locked(self.repo, [stage], f"({name})"))
                 changed = certain or self._is_changed(name)
                 outcome = begin(stage, above, self.options) if changed else Outcome.UNCHANGED
@@ -132,7 +133,7 @@ class Reproduction:
         Raises StageError; after a MovingError it may be called again, or `fail`.
         """
         try:
-            with _as_stage_errors(self.planned.stages[name].deps):
+            with stage_errors(self.planned.stages[name].deps):
                 save(self.planned.stages[name])
                 entry = self._keep(name)
         except MovingError:
@@ -230,19 +231,6 @@ class Reproduction:
                 f"another process works on files of this run: {' '.join(str(error).split('If there are')[0].split())}; "
                 "run it again when that has ended"
             ) from None
-
-
-@contextlib.contextmanager
-def _as_stage_errors(deps: Iterable[Any] = ()) -> Iterator[None]:
-    """Whatever goes wrong with a stage, of these deps, is that stage's, as in DVC."""
-    try:
-        yield
-    except CanonError:
-        raise
-    except Exception as error:
-        below = str(getattr(error, "filename", None) or "").startswith
-        moves = isinstance(error, FileNotFoundError) and any(below(f"{dep.fs_path}/") for dep in deps)
-        raise (MovingError if moves else StageError)(dvc_words(error)) from error
 
 
 @contextlib.contextmanager

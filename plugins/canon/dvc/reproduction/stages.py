@@ -69,11 +69,28 @@ def begin(stage: Any, above: list[Any], options: Options) -> Outcome:  # noqa: A
     if options.pull:
         _pull_missing_deps(stage)
     try:
-        stage.repo.stage_cache.restore(stage, pull=options.pull)
+        restore(stage, pull=options.pull)
     except RunCacheNotFoundError:
         stage.save_deps()
         return Outcome.RUNS
     return Outcome.RESTORED
+
+
+def restore(stage: Any, *, pull: bool = False, dry: bool = False) -> None:  # noqa: ANN401
+    """Take a stage's outs from the run-cache. Raises RunCacheNotFoundError.
+
+    DVC ends with a TypeError where the folder of a key is empty, as a kill leaves it in the moment before the entry is written.
+    """
+    from dvc.stage.cache import RunCacheNotFoundError, _get_stage_hash
+
+    cache = stage.repo.stage_cache
+    try:
+        cache.restore(stage, pull=pull, dry=dry)
+    except TypeError:
+        folder = Path(cache._get_cache_dir(_get_stage_hash(stage)))  # noqa: SLF001
+        if folder.is_dir() and not any(folder.iterdir()):
+            raise RunCacheNotFoundError(stage) from None
+        raise
 
 
 def build_command(stage: Any, more: Mapping[str, str]) -> Command:  # noqa: ANN401
