@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from canon.model.errors import StoreUnavailableError
 from canon.model.project import Project
@@ -10,17 +11,23 @@ from canon.releases.pending import Say
 
 
 def find_tracked(
-    project: Project, profile: str, name: str, result: str, artifact: str, say: Say
+    project: Project,
+    profile: str,
+    name: str,
+    result: str,
+    artifact: str,
+    say: Say,
+    environ: Mapping[str, str] = os.environ,
 ) -> tuple[str | None, str | None]:
     """Address or id of the run, and `name/version` of the model; None for what is not known, which is said."""
-    if not (os.environ.get("MLFLOW_TRACKING_URI") or project.settings.profiles[profile].mlflow):
+    if not (environ.get("MLFLOW_TRACKING_URI") or project.settings.profiles[profile].mlflow):
         say(f"canon: no run is named: the profile `{profile}` declares no `mlflow`")
         return None, None
     from canon.mlflow.log import find_logged
     from canon.mlflow.models import find_version
     from canon.results.track import tracking_store
 
-    uri, home = tracking_store(project, profile)
+    uri, home = tracking_store(project, profile, environ)
     try:
         logged = find_logged(name, result, uri, home)
         if logged is None:

@@ -54,13 +54,13 @@ def project_home(root: Path, environ: Mapping[str, str] = os.environ) -> Path:
     return store_root(own_checkout(root, environ))
 
 
-def tracking_store(project: Project, profile: str) -> tuple[str, Path]:
+def tracking_store(project: Project, profile: str, environ: Mapping[str, str] = os.environ) -> tuple[str, Path]:
     """The tracking URI of a profile, and the folder that a local store lies in."""
     from canon.mlflow.store import tracking_uri
 
     home = project_home(project.root)
     declared = project.settings.profiles[profile].mlflow if profile in project.settings.profiles else None
-    return tracking_uri(home, declared, os.environ), home
+    return tracking_uri(home, declared, environ), home
 
 
 def is_meant(project: Project, uri: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from canon.baking.code import source_commit
@@ -42,7 +42,7 @@ def release_outcome(
     if try_git(root, "merge-base", "--is-ancestor", plan.revision, f"{FETCHED}{declared}") is None:
         say(f"not released: {plan.revision[:12]} is not on {declared}")
         return ()
-    facts = _facts(outcome, plan, image, experiment, say)
+    facts = _facts(outcome, plan, image, experiment, pod.environ, say)
     target = Target(repository.url, pod.environ.get(cluster.RELEASES_BRANCH_VARIABLE) or declared, declared)
     why = run_git(root, "log", "-1", "--format=%s", plan.revision).decode("utf-8", "replace").strip()
     found: list[str] = []
@@ -58,11 +58,13 @@ def release_outcome(
     return tuple(found)
 
 
-def _facts(outcome: Outcome, plan: WorkflowPlan, image: str, experiment: str, say: Say) -> Facts:
+def _facts(
+    outcome: Outcome, plan: WorkflowPlan, image: str, experiment: str, environ: Mapping[str, str], say: Say
+) -> Facts:
     project, pipeline, result = outcome.project, outcome.pipeline, outcome.result
     serving = pipeline.declaration.serving
     artifact = serving.artifact if serving else ""
-    run, model = find_tracked(project, plan.profile, pipeline.name, result.digest, artifact, say)
+    run, model = find_tracked(project, plan.profile, pipeline.name, result.digest, artifact, say, environ)
     return facts_of_result(
         result,
         image,

@@ -273,11 +273,11 @@ def test_the_problems_of_all_files_are_said_at_once(tmp_path: Path) -> None:
 
 
 def test_a_project_is_found_from_a_folder_below_and_says_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(CanonError, match=r"add `\[tool.canon\]`"):
+    with pytest.raises(CanonError, match=r"`canon init` .* adds `\[tool.canon\]`"):
         find_root(tmp_path)
     write_project(tmp_path)
     (tmp_path / "pyproject.toml").write_text("[project]\n")
-    with pytest.raises(CanonError, match=r"add `\[tool.canon\]`"):
+    with pytest.raises(CanonError, match=r"`canon init` .* adds `\[tool.canon\]`"):
         find_root(tmp_path)
     (tmp_path / "pyproject.toml").write_text('[tool.canon]\ndefault_profile = "local"\n[tool.canon.profiles.local]\n')
     assert find_root(tmp_path / "pipelines") == tmp_path
