@@ -48,6 +48,7 @@ def test_data_that_is_gone_is_named(workflow: Delivered, s3: S3) -> None:
         workflow.deliver()
 
 
+@pytest.mark.soak
 def test_mlflow_down_fails_the_pod_and_the_next_one_delivers(workflow: Delivered, team: Store) -> None:
     workflow.environ["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"
     with pytest.raises(StoreUnavailableError, match="does not answer"):

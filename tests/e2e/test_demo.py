@@ -82,6 +82,7 @@ sys.meta_path.insert(0, Witness())
 """Notes each process that imports MLflow, which is what tracking costs."""
 
 
+@pytest.mark.soak
 def test_the_demo_runs_once_and_says_where_to_look_whatever_the_folder_is_called(tmp_path: Path) -> None:
     folder = tmp_path / "CO₂ it's - ein Fall"
     folder.mkdir()

@@ -82,6 +82,7 @@ def test_a_row_that_a_linked_worktree_could_not_send_is_sent_by_the_next_run_the
     assert len(local_store(root).rows("p")) == 1
 
 
+@pytest.mark.soak
 def test_a_row_of_code_that_is_committed_afterwards_gets_its_commit(root: Path, run: Run) -> None:
     run(root, "canon", "run")
     git(root, "add", "--all")

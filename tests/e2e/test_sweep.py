@@ -220,6 +220,7 @@ def test_what_is_not_committed_is_refused_or_left_out(root: Path, run: Run, tmp_
     assert local_store(root).rows("p")[0].data.tags["canon.profile"] == "cluster"
 
 
+@pytest.mark.soak
 def test_without_a_store_results_are_kept_and_join_later(root: Path, run: Run, tmp_path: Path) -> None:
     command = ("canon", "sweep", "p", "-S", "fit.rate=0.5")
     down = run(root, *command, env=counted(tmp_path / "log", MLFLOW_TRACKING_URI="http://127.0.0.1:9"))
@@ -232,6 +233,7 @@ def test_without_a_store_results_are_kept_and_join_later(root: Path, run: Run, t
     assert executions(tmp_path / "log") == ["fit 1 0.5", "prepare 1 0.5"]
 
 
+@pytest.mark.soak
 def test_templates_files_of_dvc_and_pipelines_without_track_are_as_in_any_workspace(small: Path, run: Run) -> None:
     """The input that a `.dvc` file tracks is brought, another pipeline is left alone, `${…}` takes no shell text."""
     done = run(small, "canon", "sweep", "main", "-S", "fit.rate=0.25")

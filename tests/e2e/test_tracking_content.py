@@ -88,6 +88,7 @@ def test_every_input_counts_and_a_pipeline_without_track_is_logged_by_canon_log(
     assert json.loads(run(small, "canon", "log", "--json").stdout)["results"][1]["created"] is False
 
 
+@pytest.mark.soak
 def test_a_notebooks_run_names_its_commit_and_a_broken_project_fails_it_never(
     small: Path, team: Store, run: Run
 ) -> None:
