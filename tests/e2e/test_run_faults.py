@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -298,6 +299,16 @@ def test_what_cannot_be_run_is_said(make: Make, run: Run) -> None:
     run(root, "canon", "render")
     assert "name one of p, q" in run(root, "canon", "run", code=2).stderr
     assert "`a` is no pipeline" in run(root, "canon", "run", "a", code=2).stderr
+
+
+def test_data_that_is_not_here_is_said_with_what_brings_it(make: Make, run: Run) -> None:
+    root = make("a: {cmd: cp raw a, deps: [raw], outs: [a]}")
+    (root / "raw").write_text("raw")
+    run(root, "dvc", "add", "-q", "raw")
+    (root / "raw").unlink()
+    shutil.rmtree(root / ".dvc/cache")
+    done = run(root, "canon", "run", code=1)
+    assert "missing data 'source': raw; `dvc pull`, or `canon run --pull`, brings what was pushed" in done.stderr
 
 
 def test_a_command_that_no_system_can_start(make: Make, run: Run) -> None:

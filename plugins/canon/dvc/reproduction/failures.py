@@ -28,4 +28,7 @@ def stage_errors(deps: Iterable[Any] = ()) -> Iterator[None]:
     except Exception as error:
         below = str(getattr(error, "filename", None) or "").startswith
         moves = isinstance(error, FileNotFoundError) and any(below(f"{dep.fs_path}/") for dep in deps)
-        raise (MovingError if moves else StageError)(dvc_words(error)) from error
+        words = dvc_words(error)
+        if type(error).__name__ == "MissingDataSource":
+            words += "; `dvc pull`, or `canon run --pull`, brings what was pushed"
+        raise (MovingError if moves else StageError)(words) from error
