@@ -12,6 +12,7 @@ import canon.argo
 import canon.manifests
 from canon.argo.render import Manifests, build_manifests
 from canon.argo.workflow import Frame
+from canon.git import holds
 from canon.model import cluster
 from canon.model.errors import CanonError
 from canon.output.files import write_bytes
@@ -22,12 +23,15 @@ MOST = 64
 
 
 def kept_manifests(root: Path, frame: Frame) -> Manifests:
-    """The manifests of a frame: those that the same code and the same Hera built before, or new ones, which are kept then."""
+    """The manifests of a frame: those that the same code and the same Hera built before, or new ones, which are kept then.
+
+    Those that Git tracks are not believed: `canon render --check` would find what a branch says in them.
+    """
     folder = root / FOLDER
     place = folder / f"{_key(frame)}.json"
     with contextlib.suppress(OSError, ValueError):
         digest, _, content = place.read_bytes().partition(b"\n")
-        if digest.decode() == hashlib.sha256(content).hexdigest():
+        if digest.decode() == hashlib.sha256(content).hexdigest() and not holds(root, FOLDER):
             found: Manifests = json.loads(content)
             return found
     manifests = build_manifests(frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from canon.model.tasks import Task, build_tasks
 from canon.workflows import kept
 from canon.workflows.sites import load_remote
 from tests.clustered import CLUSTER, COMMON, DIGEST, HEAD, REMOTE, STAGES, make_clustered, rendered, workflow_of
+from tests.conftest import git
 
 OTHER = "name: other\ndvc_file: other/dvc.yaml\n" + HEAD.partition("\n")[2]
 
@@ -190,6 +192,19 @@ def test_what_hera_built_is_kept_and_used_again(tmp_path: Path, monkeypatch: pyt
         file.write_bytes(damaged)
         assert rendered(root) == first, "a damaged one is made anew"
         assert file.read_bytes() == whole
+
+
+def test_what_a_commit_brings_is_not_believed(tmp_path: Path) -> None:
+    root = make_clustered(tmp_path)
+    first = rendered(root)
+    (file,) = (root / kept.FOLDER).glob("*.json")
+    content = file.read_bytes().partition(b"\n")[2].replace(b"Always", b"OnError")
+    file.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    assert rendered(root) != first
+    git(root, "init", "-q")
+    git(root, "add", "-f", kept.FOLDER)
+    file.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    assert rendered(root) == first
 
 
 def test_another_setting_is_never_answered_with_what_is_kept(tmp_path: Path) -> None:
