@@ -215,7 +215,7 @@ def _tags(value: object, scope: Scope, path: str) -> Iterator[_Finding]:
     if isinstance(value, str):
         if "{{" in value:
             yield from ((path, finding) for finding in tag_findings(value, scope))
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for key, item in value.items():
             yield from _tags(item, scope, f"{path}.{key}")
     elif isinstance(value, list):
@@ -224,9 +224,9 @@ def _tags(value: object, scope: Scope, path: str) -> Iterator[_Finding]:
 
 
 def _quantity_findings(value: object, path: str) -> Iterator[_Finding]:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         for key, item in value.items():
-            if key in {"requests", "limits"} and isinstance(item, Mapping):
+            if key in {"requests", "limits"} and isinstance(item, dict):
                 yield from (
                     (f"{path}.{key}.{name}", f"`{text}` is no quantity") for name, text in item.items() if _is_bad(text)
                 )

@@ -55,7 +55,7 @@ def readable(value: Any, *, short: bool = False) -> Any:  # noqa: ANN401  any pa
     """A part of a manifest with its keys in order; what is on one line already stays as it is."""
     if isinstance(value, OneLine):
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         ordered = sorted(value.items(), key=lambda item: _RANKS.get(item[0], len(FIRST)))
         if short:
             return OneLine((key, readable(item)) for key, item in ordered)
